@@ -59,8 +59,6 @@ const SKIP: u8 = 0xFF;
 /// Folds one character. What is decided once for a page of characters is kept: the tables of
 /// Unicode are slow.
 pub(crate) fn fold(c: char) -> Fold {
-    static PAGES: [OnceLock<Box<[u8; PAGE]>>; 0x11_0000 / PAGE] =
-        [const { OnceLock::new() }; 0x11_0000 / PAGE];
     let code = c as usize;
     match code {
         0x20..=0x7E => return Fold::Byte(code as u8),
@@ -68,7 +66,18 @@ pub(crate) fn fold(c: char) -> Fold {
         0x4E00..=0x9FFF | 0xAC00..=0xD7A3 => return Fold::Keep,
         _ => {}
     }
-    let page = PAGES[code / PAGE].get_or_init(|| {
+    match page(code)[code % PAGE] {
+        KEEP => Fold::Keep,
+        SKIP => Fold::Skip,
+        b => Fold::Byte(b),
+    }
+}
+
+/// The folded forms of the characters of a page.
+fn page(code: usize) -> &'static [u8; PAGE] {
+    static PAGES: [OnceLock<Box<[u8; PAGE]>>; 0x11_0000 / PAGE] =
+        [const { OnceLock::new() }; 0x11_0000 / PAGE];
+    PAGES[code / PAGE].get_or_init(|| {
         let first = code - code % PAGE;
         Box::new(std::array::from_fn(|i| match char::from_u32((first + i) as u32).map(decide) {
             Some(Fold::Byte(b)) => b,
@@ -76,12 +85,25 @@ pub(crate) fn fold(c: char) -> Fold {
             Some(Fold::Skip) => SKIP,
             None => BREAK,
         }))
-    });
-    match page[code % PAGE] {
-        KEEP => Fold::Keep,
-        SKIP => Fold::Skip,
-        b => Fold::Byte(b),
+    })
+}
+
+/// How many bytes of a text are letters that are seen as themselves.
+pub(crate) fn kept_len(text: &str) -> usize {
+    let (mut at, mut known) = (usize::MAX, None);
+    for (i, c) in text.char_indices() {
+        let code = c as usize;
+        if matches!(code, 0x4E00..=0x9FFF | 0xAC00..=0xD7A3) {
+            continue;
+        }
+        if code / PAGE != at {
+            (at, known) = (code / PAGE, Some(page(code)));
+        }
+        if code < 0x80 || known.is_none_or(|page| page[code % PAGE] != KEEP) {
+            return i;
+        }
     }
+    text.len()
 }
 
 /// Folds one character, by the tables.

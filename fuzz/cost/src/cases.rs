@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use tollgate_redact::{CustomSpec, ENTITIES, Rules, RulesSpec, Schema, TermsSpec};
+use tollgate_redact::{
+    Compare, CustomSpec, ENTITIES, Names, NamesSpec, Rules, RulesSpec, Schema, TermsSpec,
+};
 
 /// Bytes of a body that is measured.
 pub const BODY_BYTES: usize = 24 << 10;
 
 /// Rule sets by name.
-pub const RULES: &[&str] = &["default", "all", "keys", "term", "custom", "restore", "everything"];
+pub const RULES: &[&str] =
+    &["default", "all", "keys", "term", "custom", "restore", "everything", "names"];
 
 /// Formats as those of the gateway are.
 const CHAT: Schema = Schema { usage_option: true, store_option: true, ..Schema::REQUEST };
@@ -172,6 +175,7 @@ fn compile(name: &str) -> Rules {
             spec.custom =
                 vec![custom("employee", r"\bEMP-\d{6}\b"), custom("case", r"(?i)case\s*#?\d{4,8}")]
         }
+        "names" => spec.names = names(),
         "restore" => (spec.restore, spec.restore_arguments) = (true, true),
         "everything" => {
             spec.entities = entities(ENTITIES.len());
@@ -191,4 +195,23 @@ fn compile(name: &str) -> Rules {
         _ => {}
     }
     Rules::compile(&spec).expect("rules")
+}
+
+/// Lists of names that begin with one another, and of the longest that may be.
+fn names() -> Vec<NamesSpec> {
+    let rows = |word: &str, between: &str, end: &str| {
+        let nested = (1..=6).map(|n| vec![word; n].join(between));
+        let count = 1024 / (word.len() + between.len()) - 1;
+        let long = (0..4).map(|n| [vec![word; count - n].join(between), end.to_owned()]);
+        nested.chain(long.map(|parts| parts.join(between))).collect::<Vec<_>>().join("\n")
+    };
+    let list = |name: &str, lines: String, whole_words: bool| NamesSpec {
+        name: name.to_owned(),
+        names: Names::of_lines(&lines, Compare { case: false, whole_words }).expect("a list"),
+        replacement: format!("[{}]", name.to_uppercase()),
+    };
+    let deep = (1..=6).map(|n| "alpha beta gamma delta epsilon zeta".split(' ').take(n).collect());
+    let deep = deep.map(|words: Vec<_>| format!("{} end", words.join(" ")));
+    let deep = deep.chain([rows("a", " ", "z")]).collect::<Vec<_>>().join("\n");
+    vec![list("person", deep, true), list("part", rows("b", "", "c"), false)]
 }

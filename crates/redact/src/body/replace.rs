@@ -131,6 +131,12 @@ impl Body {
         }
     }
 
+    /// Counts so many characters of ASCII.
+    pub(crate) fn count_ascii(&mut self, chars: usize) {
+        let counter = if self.data { &mut self.data_bytes } else { &mut self.text_bytes };
+        *counter += chars as u64;
+    }
+
     /// Counts text, which is what a model will read.
     pub(crate) fn count(&mut self, text: &[u8]) {
         let bytes = text.len() as u64;

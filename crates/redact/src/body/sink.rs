@@ -6,7 +6,7 @@ use super::{
 };
 use crate::bounds::MODEL_BYTES_MAX;
 use crate::facts::{Fact, Number};
-use crate::json::{Scalar, Sink, Take};
+use crate::json::{Scalar, Sink, Take, tell_apart};
 use crate::keys::{self, Key};
 use crate::scan::{Blob, Look, Media};
 use crate::{Attachments, RedactError, TokenArrays};
@@ -197,7 +197,7 @@ impl Sink for Body {
             captured.extend_from_slice(&text[..text.len().min(room)]);
         }
         if self.scanning {
-            self.count(text);
+            self.count_ascii(text.len());
             // Most strings: nothing in it could begin a match, so it need not go through the
             // window.
             if let Some(look) = self.waiting.filter(|_| whole)
@@ -209,6 +209,19 @@ impl Sink for Body {
             }
             self.begin();
             self.scanner.plain(text, at);
+            return self.carry_out();
+        }
+        Ok(())
+    }
+
+    fn escaped(&mut self, raw: &[u8], escapes: &[usize], at: u64) -> Result<(), RedactError> {
+        if self.captured.is_some() {
+            return tell_apart(self, raw, escapes, at);
+        }
+        if self.scanning {
+            self.count_ascii(raw.len() - escapes.len());
+            self.begin();
+            self.scanner.escaped(raw, escapes, at);
             return self.carry_out();
         }
         Ok(())

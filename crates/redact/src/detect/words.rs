@@ -58,6 +58,11 @@ pub(crate) struct Words {
     endings: [u32; 32],
     /// The same for words that are labels.
     labels: [u32; 32],
+    /// The first three letters of words, by the last five bits of each: one bit for each third one.
+    leads: Box<[u32; 1 << 10]>,
+    /// The same of words that begin with a character of two bytes, and with one of more, by bytes
+    /// that tell them apart: see [`wide_lead`].
+    wide_leads: Box<[[u64; 64]; 2]>,
     /// Whether a word begins with this byte.
     first: [bool; 256],
 }
@@ -114,12 +119,21 @@ impl Words {
         }
         let longest = patterns.iter().map(String::len).max()?;
         let (mut second, mut endings, mut labels) = ([0; 32], [0; 32], [0; 32]);
+        let mut leads = Box::new([0; 1 << 10]);
+        let mut wide_leads = Box::new([[0; 64]; 2]);
         for (entry, word) in entries.iter().zip(&patterns) {
             let [first, rest @ ..] = word.as_bytes() else { continue };
             let bit = rest.first().map_or(u32::MAX, |b| 1 << (b & 31));
             second[usize::from(first & 31)] |= bit;
             endings[usize::from(first & 31)] |= if entry.open_left { bit } else { 0 };
             labels[usize::from(first & 31)] |= if entry.label { bit } else { 0 };
+            if let Some((length, row, bit)) = wide_lead(word.as_bytes()) {
+                wide_leads[length][row] |= bit.map_or(u64::MAX, |bit| 1 << bit);
+            }
+            for next in (0..32).filter(|next| bit >> next & 1 == 1) {
+                let third = rest.get(1).map_or(u32::MAX, |b| 1 << (b & 31));
+                leads[usize::from(first & 31) << 5 | next] |= third;
+            }
         }
         // Tried where a word may begin: most places of a text are none, and most words are out at
         // their second letter.
@@ -129,7 +143,17 @@ impl Words {
             .start_kind(StartKind::Anchored)
             .build(&patterns)
             .ok()?;
-        Some(Words { automaton, entries, longest, second, endings, labels, first })
+        Some(Words {
+            automaton,
+            entries,
+            longest,
+            second,
+            endings,
+            labels,
+            leads,
+            wide_leads,
+            first,
+        })
     }
 
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without
@@ -149,6 +173,21 @@ impl Words {
             || !text[i - 1].is_ascii_alphabetic()
             || self.endings[first] & bit != 0
             || camel(text, i)
+    }
+
+    /// Whether the three bytes at `i` may be the first ones of a word. Says yes to more than are.
+    #[inline]
+    fn may_lead(&self, text: &[u8], i: usize) -> bool {
+        if text[i] >= 0xC0 {
+            let lead = wide_lead(&text[i..text.len().min(i + 4)]);
+            return lead.is_some_and(|(length, row, bit)| match bit {
+                Some(bit) => self.wide_leads[length][row] >> bit & 1 == 1,
+                // The text ends.
+                None => self.wide_leads[length][row] != 0,
+            });
+        }
+        let low = |i: usize| usize::from(text.get(i).map_or(0, |b| b & 31));
+        self.leads[low(i) << 5 | low(i + 1)] >> low(i + 2) & 1 == 1
     }
 
     /// Whether a word of ASCII letters may be a label, or end with one: "workphone". Says yes to
@@ -253,6 +292,19 @@ impl Words {
     }
 }
 
+/// Tells apart what begins with a character that is not ASCII: its length, the last six bits of its
+/// second byte, and those of the last byte of the first four, or three where the first character has
+/// as many. Nothing if it is ASCII, or has one byte.
+#[inline]
+fn wide_lead(text: &[u8]) -> Option<(usize, usize, Option<u8>)> {
+    let (first, second) = (*text.first()?, *text.get(1)?);
+    if first < 0xC0 {
+        return None;
+    }
+    let length = usize::from(first >= 0xE0);
+    Some((length, usize::from(second & 63), text.get(3 - length).map(|b| b & 63)))
+}
+
 /// The first two letters of the words that may end a longer one, in small letters: the first ones,
 /// and the second ones.
 const ENDING_PAIRS: [[u8; 3]; 2] = [*b"ptf", *b"hea"];
@@ -266,8 +318,9 @@ const GAP_MAX: usize = 16;
 /// Bytes that may stand before the first digit of a number and belong to it.
 const PREFIX_MAX: usize = 8;
 
-/// How far words are looked for beyond what is asked for.
+/// How far words are looked for beyond what is asked for, and where they were looked for before.
 const LOOK_AHEAD: usize = 64;
+const LOOK_FAR: usize = 192;
 
 /// Words that are kept after they are passed.
 const KEPT_MAX: usize = 256;
@@ -282,6 +335,8 @@ pub(crate) struct Seen {
     words: Vec<Place>,
     /// Where those for telephones begin.
     phones: Vec<usize>,
+    /// No word for telephones begins between these.
+    silent: (usize, usize),
 }
 
 /// A word, whether or not it stands alone.
@@ -295,7 +350,7 @@ struct Place {
 impl Seen {
     /// The text is another one.
     pub(crate) fn clear(&mut self) {
-        (self.from, self.to) = (0, 0);
+        (self.from, self.to, self.silent) = (0, 0, (0, 0));
         self.words.clear();
         self.phones.clear();
     }
@@ -330,7 +385,7 @@ impl Seen {
             while starts != 0 {
                 let start = at + starts.trailing_zeros() as usize;
                 starts &= starts - 1;
-                if words.may_begin(text, start) {
+                if words.may_lead(text, start) && words.may_begin(text, start) {
                     self.add(words, text, start);
                 }
             }
@@ -353,6 +408,14 @@ impl Seen {
     fn has_phone(&self, from: usize, to: usize) -> bool {
         let before = self.phones.partition_point(|start| *start < to);
         before > 0 && self.phones[before - 1] >= from
+    }
+
+    /// The stretch around `from..to`, which has no telephone word, that has none either.
+    fn silence(&self, from: usize, to: usize) -> (usize, usize) {
+        let after = self.phones.partition_point(|start| *start < to);
+        let before = after.checked_sub(1).map_or(self.from, |i| self.phones[i] + 1);
+        let next = self.phones.get(after).map_or(self.to, |start| self.to.min(*start));
+        (before.max(self.from).min(from), next.max(to))
     }
 
     /// Those that begin before `to`, and those from there on.
@@ -440,26 +503,53 @@ impl Nearby<'_> {
     }
 
     /// Whether a telephone word may begin in `from..to`.
+    #[inline]
     pub(crate) fn may_say_phone(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let to = to.min(view.text.len());
+        let silent = self.seen.borrow().silent;
+        (from < silent.0 || to > silent.1) && self.look_for_phones(view, from, to)
+            || self.may_be_cut(view, from, to)
+    }
+
+    /// Whether it is known that none does.
+    #[inline]
+    pub(crate) fn are_silent(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let to = to.min(view.text.len());
+        let silent = self.seen.borrow().silent;
+        from >= silent.0 && to <= silent.1 && !self.may_be_cut(view, from, to)
+    }
+
+    /// Whether a part of a telephone word may begin where the text is cut off.
+    #[inline]
+    fn may_be_cut(&self, view: &View<'_>, from: usize, to: usize) -> bool {
+        let cut = view.lo.max(from);
+        cut < to && cut > 0 && self.words.may_lead(view.text, cut) && self.is_cut(view, cut)
+    }
+
+    /// Whether a part of a word that begins at `cut` is one for telephones.
+    #[cold]
+    fn is_cut(&self, view: &View<'_>, cut: usize) -> bool {
+        let mut says = false;
+        self.words.at(view.text, cut, |_, entry| says |= entry.says == Says::Phone);
+        says
+    }
+
+    fn look_for_phones(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let mut seen = self.seen.borrow_mut();
         if seen.from > from || seen.to < to {
             // Some way further, so that the next number finds it done; not so far that a word may
             // be cut off.
-            let further = to + LOOK_AHEAD;
-            let whole = further + self.words.longest <= view.text.len();
-            seen.look(self.words, view.text, from, if whole { further } else { to });
+            let goes_on = seen.from <= from && from <= seen.to;
+            let ahead = if goes_on { LOOK_FAR } else { LOOK_AHEAD };
+            let room = view.text.len().saturating_sub(self.words.longest);
+            let further = (to + ahead).min(room);
+            seen.look(self.words, view.text, from, further.max(to));
         }
         if seen.has_phone(from, to) {
             return true;
         }
-        // Where the text is cut off a word may begin that is a part of another one.
-        let cut = view.lo.max(from);
-        let mut says = false;
-        if cut < to && cut > 0 && self.words.first[usize::from(view.text[cut])] {
-            self.words.at(view.text, cut, |_, entry| says |= entry.says == Says::Phone);
-        }
-        says
+        seen.silent = seen.silence(from, to);
+        false
     }
 }
 
@@ -521,6 +611,7 @@ fn no_word_begins_where_blocks_show_none() {
                         let block = Words::may_begin_in(text, start - start % block::LEN);
                         let told = block >> (start % block::LEN) & 1 == 1;
                         assert!(told || !words.may_begin(text, start), "{before}{word} at {from}");
+                        assert!(words.may_lead(text, start), "{before}{word} at {from}");
                     }
                 }
             }

@@ -14,6 +14,7 @@ mod sink;
 use number::Digits;
 use plain::is_plain;
 pub(crate) use plain::plain_len;
+pub(crate) use sink::tell_apart;
 pub use sink::{Scalar, Sink, Take};
 
 use crate::RedactError;
@@ -67,6 +68,28 @@ pub struct Tokenizer {
 }
 
 const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
+
+/// Short escapes that are told at once.
+const ESCAPES_MAX: usize = 32;
+
+/// The character that a backslash and `byte` stand for.
+#[inline]
+pub(crate) fn short(byte: u8) -> Option<char> {
+    Some(match byte {
+        b'"' | b'\\' | b'/' => char::from(byte),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        _ => return None,
+    })
+}
+
+#[inline]
+fn is_short(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
+}
 
 impl Default for Tokenizer {
     fn default() -> Tokenizer {
@@ -287,10 +310,13 @@ impl Tokenizer {
         sink.scalar_end(Scalar::Number, self.offset)
     }
 
-    /// Takes a run of a string: plain text, and what ended it as far as it is here. Returns the
-    /// bytes taken.
+    /// Takes a run of a string: plain text with short escapes in it, and its end if it is here.
+    /// Returns the bytes taken.
     fn text(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
         let n = if is_plain(rest[0]) { plain_len(rest) } else { 0 };
+        if matches!(rest[n..], [b'\\', escaped, ..] if is_short(escaped)) {
+            return self.escaped_text(rest, n, sink);
+        }
         if n > 0 {
             let ends = rest.get(n) == Some(&b'"');
             if self.take == Take::Text {
@@ -298,21 +324,12 @@ impl Tokenizer {
                 sink.plain(&rest[..n], self.offset, ends && self.offset == self.text_at)?;
             }
             self.high = None;
-            return match rest[n..] {
-                [b'"', ..] => {
-                    self.offset += n as u64;
-                    self.string_end(sink)?;
-                    Ok(n + 1)
-                }
-                // Most escapes stand between two runs of plain text.
-                [b'\\', escaped, ..] if escaped != b'u' => {
-                    self.from = self.offset + n as u64;
-                    self.offset = self.from + 1;
-                    self.escape(escaped, sink)?;
-                    Ok(n + 2)
-                }
-                _ => Ok(n),
-            };
+            if !ends {
+                return Ok(n);
+            }
+            self.offset += n as u64;
+            self.string_end(sink)?;
+            return Ok(n + 1);
         }
         self.from = self.offset;
         match rest[0] {
@@ -321,20 +338,41 @@ impl Tokenizer {
                 self.string_end(sink)?;
                 Ok(1)
             }
-            b'\\' => match rest.get(1) {
-                Some(escaped) if *escaped != b'u' => {
-                    self.offset += 1;
-                    self.escape(*escaped, sink)?;
-                    Ok(2)
-                }
-                _ => {
-                    self.state = State::Escape;
-                    Ok(1)
-                }
-            },
+            b'\\' => {
+                self.state = State::Escape;
+                Ok(1)
+            }
             0..=0x1F => self.fail("a control character must be escaped"),
             _ => self.multibyte(rest, sink),
         }
+    }
+
+    /// Takes plain text with short escapes in it, the first of which stands at `n`, all of it at
+    /// once.
+    fn escaped_text(
+        &mut self,
+        rest: &[u8],
+        mut n: usize,
+        sink: &mut impl Sink,
+    ) -> Result<usize, RedactError> {
+        let (mut escapes, mut count) = ([0; ESCAPES_MAX], 0);
+        while count < ESCAPES_MAX
+            && let [b'\\', escaped, ref more @ ..] = rest[n..]
+            && is_short(escaped)
+        {
+            escapes[count] = n;
+            count += 1;
+            n += 2;
+            if more.first().is_some_and(|b| is_plain(*b)) {
+                n += plain_len(more);
+            }
+        }
+        if self.take == Take::Text {
+            self.lone_high(sink)?;
+            sink.escaped(&rest[..n], &escapes[..count], self.offset)?;
+        }
+        self.high = None;
+        Ok(n)
     }
 
     fn string_end(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
@@ -394,22 +432,15 @@ impl Tokenizer {
     }
 
     fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
-        let c = match byte {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
+        let c = match short(byte) {
+            Some(c) => c,
+            None if byte == b'u' => {
                 self.state = State::Hex;
                 self.hex = 0;
                 self.hex_left = 4;
                 return Ok(());
             }
-            _ => return self.fail("an escape is not known"),
+            None => return self.fail("an escape is not known"),
         };
         self.state = State::Text;
         self.lone_high(sink)?;

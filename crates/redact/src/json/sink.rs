@@ -1,6 +1,25 @@
 //! The receiver of a tokenizer's calls.
 
+use super::short;
 use crate::RedactError;
+
+/// Tells plain text and escapes one by one.
+pub(crate) fn tell_apart(
+    sink: &mut (impl Sink + ?Sized),
+    raw: &[u8],
+    escapes: &[usize],
+    at: u64,
+) -> Result<(), RedactError> {
+    let mut from = 0;
+    for &escape in escapes {
+        if escape > from {
+            sink.plain(&raw[from..escape], at + from as u64, false)?;
+        }
+        from = escape + 2;
+        sink.char(short(raw[escape + 1]), at + escape as u64, at + from as u64)?;
+    }
+    if from < raw.len() { sink.plain(&raw[from..], at + from as u64, false) } else { Ok(()) }
+}
 
 /// How the string that begins is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +53,11 @@ pub trait Sink {
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
     /// Characters of a string that are ASCII and not escaped. `whole`: they are all of it.
     fn plain(&mut self, text: &[u8], at: u64, whole: bool) -> Result<(), RedactError>;
+    /// The same with escapes of one character in it: where their backslashes are in `raw`. At least
+    /// one; nothing else is escaped.
+    fn escaped(&mut self, raw: &[u8], escapes: &[usize], at: u64) -> Result<(), RedactError> {
+        tell_apart(self, raw, escapes, at)
+    }
     /// Characters of a string that are not ASCII.
     fn wide(&mut self, text: &str, at: u64) -> Result<(), RedactError>;
     /// One other character; nothing stands for half a surrogate pair.

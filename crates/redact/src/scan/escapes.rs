@@ -213,6 +213,12 @@ impl Scanner {
         self.unescape[0].n > 0 || self.unescape[1].n > 0 || self.soft.n > 0 || self.just_opened
     }
 
+    /// Whether characters are held after the escapes of JSON are undone.
+    #[inline]
+    pub(crate) fn soft_is_held(&self) -> bool {
+        self.soft.n > 0
+    }
+
     /// Whether the next character stands in a JSON text inside, outside its strings.
     pub(crate) fn is_outside(&self) -> bool {
         self.nested == Nested::Yes && !self.quoted
@@ -465,7 +471,7 @@ impl Scanner {
 
     /// A character of the first level that is no escape: what shows whether JSON stands in the
     /// string.
-    fn first_level(&mut self, c: Option<char>, from: u64, to: u64) {
+    pub(crate) fn first_level(&mut self, c: Option<char>, from: u64, to: u64) {
         if self.nested == Nested::Unknown && !matches!(c, Some(' ' | '\n' | '\r' | '\t')) {
             self.nested = if matches!(c, Some('{' | '[')) { Nested::Yes } else { Nested::No };
         }

@@ -5,6 +5,7 @@
 //! back than a number is long.
 
 use super::super::detect::{View, phone};
+use super::triggers::Phone;
 use super::{Found, Scanner};
 use crate::detect::words::{Nearby, Says};
 use crate::rules::kind;
@@ -41,9 +42,19 @@ impl Scanner {
         let cut = View { text: &text[..end], lo: view.lo };
         starts.take(STARTS).find_map(|q| {
             let known = &mut phone::LastRead::default();
-            let (start, to) = self.phone(&cut, q, known).filter(|(_, to)| *to == end)?;
+            let (start, to) =
+                self.phone(&cut, q, known, Phone::Yes).filter(|(_, to)| *to == end)?;
             Some(Found { start, end: to, kind: kind::PHONE, tail: Tail::None })
         })
+    }
+
+    /// Whether it is known that nothing near `q` says that a telephone number begins there.
+    #[inline]
+    pub(crate) fn is_silent(&self, view: &View<'_>, q: usize) -> bool {
+        let hinted = self.from_start && q < HINT_REACH && self.hint.is_some()
+            || self.keys.says_phone(q, HINT_REACH);
+        let words = Nearby { words: self.rules.words, seen: &self.words };
+        !hinted && phone::is_silent(view, q, words, self.listed)
     }
 
     /// The telephone number whose first digit is at `q`.
@@ -52,10 +63,14 @@ impl Scanner {
         view: &View<'_>,
         q: usize,
         known: &mut phone::LastRead,
+        may_be: Phone,
     ) -> Option<(usize, usize)> {
         let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
         let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
         let words = Nearby { words: self.rules.words, seen: &self.words };
+        if may_be == Phone::IfSaid && !phone::may_be_said(view, q, words, hint, self.listed) {
+            return None;
+        }
         phone::find(view, q, words, known, hint, self.listed)
     }
 }

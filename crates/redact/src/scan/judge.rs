@@ -10,12 +10,12 @@ use super::super::detect::data_url::Rest;
 use super::super::detect::places::RUN_MAX;
 use super::super::detect::secret::{More, Runs};
 use super::super::detect::{
-    AHEAD, BEHIND, DETECTORS, Digits, PLACES, View, data_url, email, phone, secret,
+    AHEAD, BEHIND, DETECTORS, Digits, PLACES, View, data_url, email, secret,
 };
 use super::super::fold;
 use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
 use super::tail::Tail;
-use super::triggers::Triggers;
+use super::triggers::{Phone, Triggers};
 use super::{Found, Look, Scanner};
 
 /// How far before its trigger a match may begin that is no address: "+(", "data".
@@ -146,6 +146,15 @@ impl Scanner {
                 text: &text[..text.len().min(q + AHEAD)],
                 lo: self.barrier.max(q.saturating_sub(BEHIND)),
             };
+            // Most numbers of a text.
+            if text[q].is_ascii_digit()
+                && !self.rules.numbers()
+                && triggers.phone() == Phone::IfSaid
+                && self.is_silent(&view, q)
+            {
+                triggers.skip();
+                continue;
+            }
             let found = match text[q] {
                 b'@' => self.email(&view, q).map(|address| {
                     let number = self.hidden_number(&view, &address);
@@ -155,9 +164,9 @@ impl Scanner {
                 b':' => colon(&self.rules, &view, q),
                 _ if ids => None,
                 _ if names => self
-                    .number(&view, q)
+                    .number(&view, q, triggers.phone())
                     .filter(|f| f.kind == kind::PHONE && is_international(text, f)),
-                _ => self.number(&view, q),
+                _ => self.number(&view, q, triggers.phone()),
             };
             if found.is_some() {
                 // A secret that begins before the end of the match was not before its start: it
@@ -212,7 +221,7 @@ impl Scanner {
     }
 
     /// The match that begins with the digit at `q`.
-    fn number(&self, view: &View<'_>, q: usize) -> Option<Found> {
+    fn number(&self, view: &View<'_>, q: usize, may_be: Phone) -> Option<Found> {
         let rules = &*self.rules;
         let found = |hit: Option<(usize, usize)>, kind| {
             hit.map(|(start, end)| Found { start, end, kind, tail: Tail::None })
@@ -221,8 +230,6 @@ impl Scanner {
         if rules.numbers() {
             let digits = view.text[q..].iter().take(RUN_MAX);
             let run = digits.take_while(|b| b.is_ascii_digit()).count();
-            // Its length alone rules most of them out.
-            let short = run < phone::DIGITS_MIN && !view.at(q + run).is_some_and(phone::may_part);
             let mut asked = PLACES.at(view, q, run) & rules.at_digits;
             let at = Digits { view, q, run, cards: &self.cards };
             while asked != 0 && number.is_none() {
@@ -230,12 +237,10 @@ impl Scanner {
                 asked &= asked - 1;
                 number = found(DETECTORS[n].digits.and_then(|find| find(&at)), n as KindId);
             }
-            if number.is_none() && short {
-                return None;
-            }
         }
-        if number.is_none() && rules.has(kind::PHONE) {
-            number = found(self.phone(view, q, &mut self.groups.borrow_mut()), kind::PHONE);
+        if number.is_none() && may_be != Phone::No && rules.has(kind::PHONE) {
+            let known = &mut self.groups.borrow_mut();
+            number = found(self.phone(view, q, known, may_be), kind::PHONE);
         }
         let number = number?;
         let email = Some(self.local_end(view, number.end))
@@ -359,16 +364,17 @@ impl Scanner {
                 };
             }
         }
-        for ((kind, names), known) in self.rules.names.iter().zip(&mut self.names) {
+        for ((kind, names), (known, reading)) in self.rules.names.iter().zip(&mut self.names) {
             if known.is_passed(from) {
-                *known = match names.find(text, from..limit.min(view_end)) {
+                *known = match names.find(text, from..limit.min(view_end), reading) {
                     Some((start, to)) => Next::of(start, to, *kind, limit, end || to < view_end),
                     None => Next::Nothing,
                 };
             }
         }
         let mut best = None;
-        for known in [&self.terms].into_iter().chain(&self.custom).chain(&self.names) {
+        let names = self.names.iter().map(|(known, _)| known);
+        for known in [&self.terms].into_iter().chain(&self.custom).chain(names) {
             if let Next::At(found) = known
                 && best.is_none_or(|b: Found| found.start < b.start)
             {

@@ -17,6 +17,7 @@ mod markers;
 mod nested;
 mod sealed;
 mod tail;
+mod take;
 mod triggers;
 mod window;
 
@@ -27,12 +28,12 @@ use std::sync::Arc;
 use super::bounds::CUSTOM_SPAN_MAX;
 use super::detect::words::Says;
 use super::detect::{AHEAD, BEHIND, card, phone, words};
-use super::fold::{self, Fold};
+use super::names::Reading;
 use super::rules::{Compiled, KindId};
 pub(crate) use escapes::holds_quoted_at;
 pub(crate) use sealed::{Head, Media};
 
-use escapes::{Decoded, Nested, Soft, Unescape};
+use escapes::{Nested, Soft, Unescape};
 use judge::{Next, NextSecret};
 use markers::NextMarker;
 use nested::NestedKeys;
@@ -190,8 +191,8 @@ pub(crate) struct Scanner {
     /// No word begins before it that was not judged.
     terms_from: usize,
     custom: Vec<Next>,
-    /// The same of names.
-    names: Vec<Next>,
+    /// The same of names, with the text as they are compared with it.
+    names: Vec<(Next, Reading)>,
     /// Words near numbers.
     words: RefCell<words::Seen>,
     /// The groups of digits that were read last, and the digits of cards.
@@ -294,6 +295,7 @@ impl Scanner {
             self.words.get_mut().clear();
             self.groups.get_mut().clear();
             self.cards.get_mut().clear();
+            self.names.iter_mut().for_each(|(_, reading)| reading.clear());
             self.local_run = 0..0;
             self.terms_from = 0;
             self.segment.set(0);
@@ -301,136 +303,6 @@ impl Scanner {
         }
         (self.counted, self.inside, self.inside_inner) = (0, false, false);
         (self.head, self.json) = (None, false);
-    }
-
-    /// Takes ASCII text that stands unescaped at `at`.
-    pub(crate) fn plain(&mut self, text: &[u8], at: u64) {
-        let mut i = 0;
-        // Most strings hold no JSON, as their first character shows.
-        if self.nested == Nested::Unknown
-            && self.unescape[0].n == 0
-            && matches!(text.first(), Some(b'!'..=b'~'))
-            && !matches!(text[0], b'{' | b'[' | b'"' | b'\\')
-        {
-            self.nested = Nested::No;
-        }
-        while i < text.len() {
-            let rest = &text[i..];
-            let slow = self.is_slow();
-            if !slow && self.is_outside() {
-                let n = self.outside(rest, at + i as u64);
-                self.make_room();
-                i += n;
-                if n > 0 {
-                    continue;
-                }
-            }
-            let n = if slow || self.is_outside() { 0 } else { escapes::as_it_is(rest) };
-            let mut from = 0;
-            while from < n {
-                let to = n.min(from + WINDOW - self.window.len().min(WINDOW - 1));
-                self.run(&rest[from..to], at + (i + from) as u64);
-                from = to;
-                self.make_room();
-            }
-            i += n;
-            if n < rest.len() {
-                i += self.coded(&rest[n..], at + i as u64);
-                self.make_room();
-            }
-        }
-    }
-
-    /// Takes what begins `text`, which may stand for another character: how many bytes were taken.
-    #[inline]
-    fn coded(&mut self, text: &[u8], at: u64) -> usize {
-        if !self.is_slow() && !self.is_outside() {
-            match escapes::decode(text, &self.window) {
-                Decoded::Coded(b, coding, len) => {
-                    self.coding = coding;
-                    self.fold(Some(char::from(b)), at, at + len as u64);
-                    self.coding = Coding::None;
-                    return len;
-                }
-                Decoded::Long(b, len) => {
-                    self.byte(b, at, at + len as u64);
-                    return len;
-                }
-                Decoded::AsItIs(len) => {
-                    self.run(&text[..len], at);
-                    return len;
-                }
-                Decoded::Open => {}
-            }
-        }
-        self.character(Some(char::from(text[0])), at, at + 1);
-        1
-    }
-
-    /// Takes one other character, which stands at `from..to`.
-    pub(crate) fn char(&mut self, c: Option<char>, from: u64, to: u64) {
-        match c {
-            // White space is no part of an escape and says nothing of JSON.
-            Some(' ' | '\t') if !self.is_pending() => {
-                self.byte(c.map_or(b' ', |c| c as u8), from, to)
-            }
-            Some('\n' | '\r') if !self.is_pending() => self.byte(b'\n', from, to),
-            Some('\\' | '"') => self.character(c, from, to),
-            _ if self.is_slow() => self.character(c, from, to),
-            _ => self.visible(c, from, to),
-        }
-        self.make_room();
-    }
-
-    /// Takes text that is not ASCII and stands unescaped at `at`.
-    pub(crate) fn wide(&mut self, text: &str, at: u64) {
-        // Letters are seen as they stand; runs of them go into the window at once.
-        let mut from = 0;
-        for (i, c) in text.char_indices() {
-            let slow = self.is_slow();
-            if !slow && fold::fold(c) == Fold::Keep && i - from < WINDOW / 4 {
-                continue;
-            }
-            if i > from {
-                self.run(&text.as_bytes()[from..i], at + from as u64);
-                self.make_room();
-            }
-            let to = i + c.len_utf8();
-            if slow {
-                self.character(Some(c), at + i as u64, at + to as u64);
-            } else {
-                self.visible(Some(c), at + i as u64, at + to as u64);
-            }
-            from = to;
-            self.make_room();
-        }
-        if from < text.len() {
-            self.run(&text.as_bytes()[from..], at + from as u64);
-            self.make_room();
-        }
-    }
-
-    /// Takes text that is not escaped and stands at `base`.
-    pub(crate) fn text(&mut self, text: &str, base: u64) {
-        let mut i = 0;
-        while i < text.len() {
-            let n = text.as_bytes()[i..]
-                .iter()
-                .take_while(|b| b.is_ascii() && !matches!(b, b'\\' | b'"' | 0..=0x1F))
-                .count();
-            if n > 0 {
-                self.plain(&text.as_bytes()[i..i + n], base + i as u64);
-                i += n;
-            } else if let Some(c) = text[i..].chars().next().filter(char::is_ascii) {
-                self.char(Some(c), base + i as u64, base + i as u64 + 1);
-                i += 1;
-            } else {
-                let n =
-                    text.as_bytes()[i..].iter().position(u8::is_ascii).unwrap_or(text.len() - i);
-                self.wide(&text[i..i + n], base + i as u64);
-                i += n;
-            }
-        }
     }
 
     /// The string has ended.
@@ -488,8 +360,11 @@ impl Scanner {
             self.terms = Next::Unknown;
             self.custom.clear();
             self.custom.resize(self.rules.custom.len(), Next::Unknown);
-            self.names.clear();
-            self.names.resize(self.rules.names.len(), Next::Unknown);
+            self.names.resize_with(self.rules.names.len(), Default::default);
+            for (known, reading) in &mut self.names {
+                *known = Next::Unknown;
+                reading.go_on();
+            }
             let mut triggers = Triggers::new(self.barrier, self.cur, &self.rules);
             while self.cur < limit {
                 match self.next(&mut triggers, limit, view_end, windowed, end && last) {

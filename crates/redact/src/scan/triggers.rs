@@ -21,10 +21,30 @@ pub(crate) struct Triggers {
     /// The block at hand, and which of its bytes are still to be told.
     block: usize,
     mask: u64,
+    /// Where telephone numbers may begin in it.
+    phones: Starts,
     /// The next block, as far as it is known.
     ahead: Option<Seen>,
     /// The end of what was skipped: text before a new barrier may have been the reason.
     skipped: usize,
+}
+
+/// Where telephone numbers may begin in a block: one bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Starts {
+    likely: u64,
+    /// Only where something near says that they are numbers, because their groups are those of
+    /// none that stands alone.
+    unlikely: u64,
+}
+
+/// Whether the digits at a place may be a telephone number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phone {
+    No,
+    /// If something near says so.
+    IfSaid,
+    Yes,
 }
 
 /// The bytes of a block that matter before it is looked at more closely.
@@ -44,6 +64,7 @@ impl Triggers {
             barrier,
             block: from.wrapping_sub(block::LEN),
             mask: 0,
+            phones: Starts::default(),
             ahead: None,
             skipped: 0,
         }
@@ -70,6 +91,16 @@ impl Triggers {
             self.mask = 0;
         } else {
             self.mask &= u64::MAX << inside;
+        }
+    }
+
+    /// Whether a telephone number may begin at the next one.
+    pub(crate) fn phone(&self) -> Phone {
+        let bit = self.mask & self.mask.wrapping_neg();
+        match (self.phones.likely & bit != 0, self.phones.unlikely & bit != 0) {
+            (true, _) => Phone::Yes,
+            (false, true) => Phone::IfSaid,
+            (false, false) => Phone::No,
         }
     }
 
@@ -109,6 +140,7 @@ impl Triggers {
                 Seen::default()
             };
             self.mask = here.marks;
+            self.phones = Starts::default();
             let enough = || {
                 let count = here.digits.count_ones() + next.digits.count_ones();
                 count >= self.digits_min
@@ -128,14 +160,14 @@ impl Triggers {
 
     /// One bit for the first digit of each run in the block at `i`, as far as a number may begin
     /// there.
-    fn starts(&self, text: &[u8], i: usize, digits: u64, next_digits: u64) -> u64 {
+    fn starts(&mut self, text: &[u8], i: usize, digits: u64, next_digits: u64) -> u64 {
         let before = i > 0 && i != self.barrier && text[i - 1].is_ascii_digit();
         let starts = digits & !(digits << 1 | u64::from(before));
-        if self.numbers || starts == 0 {
-            starts
-        } else {
-            long_enough(text, i, digits, next_digits, starts)
+        if starts == 0 {
+            return 0;
         }
+        self.phones = phones(text, i, [digits, next_digits], starts);
+        if self.numbers { starts } else { self.phones.likely | self.phones.unlikely }
     }
 }
 
@@ -147,7 +179,7 @@ fn look(text: &[u8], i: usize) -> Seen {
 
 /// Those of `starts` from which on there are as many digits as a telephone number has, with nothing
 /// but separators between.
-fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64) -> u64 {
+fn phones(text: &[u8], i: usize, [digits, next_digits]: [u64; 2], starts: u64) -> Starts {
     let block = Block::of(text, i);
     let number = block.in_number();
     // A group of digits that goes on the one before it is no start (see `phone::joined`); what
@@ -159,26 +191,86 @@ fn long_enough(text: &[u8], i: usize, digits: u64, next_digits: u64, starts: u64
     let two = number & (number >> 1 | 1 << 63);
     let four = two & (two >> 2 | 3 << 62);
     let mut left = starts & four & (number >> 4 | 15 << 60);
-    let mut long = after_plus(text, i, block.pluses(), starts);
-    left &= !long;
-    while left != 0 {
-        let q = left.trailing_zeros();
-        left &= left - 1;
-        let from_here = digits >> q;
-        let run = (!number >> q).trailing_zeros();
-        let in_run = if q + run < 64 { from_here & ((1 << run) - 1) } else { from_here };
-        let enough = has_seven(in_run) || {
-            let mut count = in_run.count_ones();
-            // The run goes on in the next block.
-            if q + run >= 64 {
-                count += leading(text, i + block::LEN, next_digits);
-            }
-            count >= UNLABELLED_MIN
-                || count >= phone::DIGITS_MIN as u32 && phone::may_be_short(text, i + q as usize)
-        };
-        long |= u64::from(enough) << q;
+    let plus = after_plus(text, i, block.pluses(), starts);
+    left &= !plus;
+    let mut found = Starts { likely: plus, unlikely: 0 };
+    if left == 0 {
+        return found;
     }
-    long
+    // From the last group on, so that each knows what stands behind it.
+    let (first, last) = (left.trailing_zeros(), 63 - left.leading_zeros());
+    let end = last + (number >> last).trailing_ones();
+    let mut groups = Groups::NONE;
+    if end == 64 && next_digits != 0 {
+        groups.read(Block::of(text, i + block::LEN).in_number(), next_digits);
+    }
+    let here = u64::MAX.checked_shr(64 - end).unwrap_or(0) & u64::MAX << first;
+    let mut all = digits & !(digits << 1) & here;
+    while all != 0 {
+        let q = 63 - all.leading_zeros();
+        let bit = 1 << q;
+        all ^= bit;
+        groups.add(q, digits, number);
+        if left & bit == 0 {
+            continue;
+        }
+        let at = i + q as usize;
+        if groups.count >= UNLABELLED_MIN {
+            let alone = phone::may_stand_alone(text, at, groups.lens);
+            *if alone { &mut found.likely } else { &mut found.unlikely } |= bit;
+        } else if groups.count >= phone::DIGITS_MIN as u32 && phone::may_be_short(text, at) {
+            found.likely |= bit;
+        }
+    }
+    found
+}
+
+/// Groups of digits with nothing but separators between, as far as they are known from the last
+/// one on.
+struct Groups {
+    /// Where the first of them begins, or the text behind the block.
+    next: u32,
+    /// Their digits.
+    count: u32,
+    /// The lengths of the first three.
+    lens: [u32; 3],
+}
+
+impl Groups {
+    const NONE: Groups = Groups { next: 64, count: 0, lens: [0; 3] };
+
+    /// Takes those of the block behind the one at hand, as far as only bytes of a number stand
+    /// before them.
+    fn read(&mut self, number: u64, digits: u64) {
+        let on = number.trailing_ones();
+        let mut digits = digits & !u64::MAX.checked_shl(on).unwrap_or(0);
+        self.count = digits.count_ones();
+        self.next += digits.trailing_zeros();
+        for len in &mut self.lens {
+            digits = digits.checked_shr(digits.trailing_zeros()).unwrap_or(0);
+            *len = digits.trailing_ones();
+            digits = digits.checked_shr(*len).unwrap_or(0);
+        }
+    }
+
+    /// The group that begins at `q` stands before them.
+    #[inline(always)]
+    fn add(&mut self, q: u32, digits: u64, number: u64) {
+        let len = (digits >> q).trailing_ones();
+        let end = q + len;
+        // With nothing else between.
+        let joined = end >= 64 || (number >> end).trailing_ones() >= self.next.min(64) - end;
+        let [first, second, _] = self.lens;
+        if !joined {
+            (self.count, self.lens) = (len, [len, 0, 0]);
+        } else if self.next == end {
+            // The block ends within it.
+            (self.count, self.lens[0]) = (self.count + len, first + len);
+        } else {
+            (self.count, self.lens) = (self.count + len, [len, first, second]);
+        }
+        self.next = q;
+    }
 }
 
 /// Those of `starts` that follow a plus, with a space or a bracket between perhaps: an odd mark may
@@ -191,15 +283,6 @@ fn after_plus(text: &[u8], i: usize, pluses: u64, starts: u64) -> u64 {
         return 0;
     }
     starts & (pluses << 1 | pluses << 2 | carried | before(1) << 1)
-}
-
-/// How many of `digits`, those of the block at `i`, go on a number that began before it.
-fn leading(text: &[u8], i: usize, digits: u64) -> u32 {
-    if digits == 0 {
-        return 0;
-    }
-    let run = Block::of(text, i).in_number().trailing_ones();
-    (digits & u64::MAX.checked_shr(64 - run).unwrap_or(0)).count_ones()
 }
 
 /// Whether five or six digits, and no more, of this block and the next are as near to each other as

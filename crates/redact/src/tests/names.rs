@@ -137,3 +137,33 @@ fn lists_are_equal_if_they_find_the_same() {
         assert_ne!(list("a\nb", false, true), other);
     }
 }
+
+/// Names of many words are looked for in steps: each depth is found, in any text, over windows.
+#[test]
+fn nested_names_of_many_words_are_found_at_every_depth() {
+    let row = |word: &str, n: usize| vec![word; n].join(" ");
+    let depths = [1, 2, 3, 6, 7, 8, 11, 12, 13, 23, 24, 25, 40, 200];
+    let lines: Vec<String> = depths.iter().map(|n| format!("{} end", row("go", *n))).collect();
+    let rules = rules(&[("who", &lines.join("\n"), false)]);
+    for n in (0..60).chain(195..206) {
+        let text = format!("{} end of it", row("go", n));
+        // The last ones of a longer row are a name.
+        let fits = depths.iter().filter(|depth| **depth <= n).max();
+        let expected = match fits {
+            Some(depth) if n > *depth => format!("{} [WHO] of it", row("go", n - depth)),
+            Some(_) => "[WHO] of it".to_owned(),
+            None => text.clone(),
+        };
+        assert_eq!(message(&rules, &text), expected, "{n}");
+    }
+    let inside = inside("abababab\nababababababababab\nabababababababababababx\nb", false);
+    for (text, expected) in [
+        ("abababab", "[PART]"),
+        ("abababababab", "[PART]a[PART]a[PART]"),
+        ("ababababababababababab", "[PART]a[PART]a[PART]"),
+        ("xabababababababababababx", "x[PART]"),
+        ("abababababababababababy", "[PART]a[PART]a[PART]y"),
+    ] {
+        assert_eq!(message(&inside, text), expected, "{text}");
+    }
+}

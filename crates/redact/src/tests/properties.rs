@@ -191,3 +191,17 @@ proptest! {
         }
     }
 }
+
+/// Where one block of 64 bytes shows digits that are no number, the same place of a later block is
+/// looked at anew.
+#[test]
+fn an_address_is_found_at_any_place_behind_digits() {
+    let rules = rules(&["email", "phone"]);
+    for gap in 0..200 {
+        let gap = "x ".repeat(gap);
+        let digits = "16 779 632081 45 8843 102 977 12 ".repeat(3);
+        let text = format!("{digits}{gap}a@b.co {digits}{gap}+49 30 901820");
+        let expected = format!("{digits}{gap}[REDACTED_EMAIL] {digits}{gap}[REDACTED_PHONE]");
+        assert_eq!(message(&rules, &text), expected);
+    }
+}

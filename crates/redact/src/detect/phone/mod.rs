@@ -182,11 +182,57 @@ fn is_hopeless(
     hint: Option<Says>,
     before: Option<Listed>,
 ) -> bool {
+    !is_expected(q, hint, before) && !may_be_alone(view, q) && !is_called(view, q, words)
+}
+
+/// Whether a number is expected at `q`, because its key says so or it goes on a list.
+fn is_expected(q: usize, hint: Option<Says>, before: Option<Listed>) -> bool {
     /// Bytes between a number and the one before it in a list, and its own `+` and brackets.
     const LIST_MAX: usize = 20;
-    if hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q) {
+    hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q)
+}
+
+/// Whether a telephone word stands near `q`. Says yes to more than is one.
+fn is_called(view: &View<'_>, q: usize, words: Nearby<'_>) -> bool {
+    let (from, to) = word_reach(q);
+    words.may_say_phone(view, from, to)
+}
+
+/// Whether anything near `q` may say that a number begins there. What [`may_stand_alone`] says no
+/// to is none without it.
+pub(crate) fn may_be_said(
+    view: &View<'_>,
+    q: usize,
+    words: Nearby<'_>,
+    hint: Option<Says>,
+    before: Option<Listed>,
+) -> bool {
+    if is_expected(q, hint, before) {
+        return true;
+    }
+    let (from, to) = word_reach(q);
+    // A date or an address is told by fewer bytes than words that are not known.
+    if !words.are_known(view, from, to) && (iso_date(view, q) || address(view, q)) {
         return false;
     }
+    words.may_say_phone(view, from, to)
+}
+
+/// Whether it is known that nothing near `q` says so, but for a key. Says no where words were not
+/// looked for.
+#[inline]
+pub(crate) fn is_silent(
+    view: &View<'_>,
+    q: usize,
+    words: Nearby<'_>,
+    before: Option<Listed>,
+) -> bool {
+    let (from, to) = word_reach(q);
+    !is_expected(q, None, before) && words.are_silent(view, from, to)
+}
+
+/// Whether the digit at `q` may begin a number that no word stands near.
+fn may_be_alone(view: &View<'_>, q: usize) -> bool {
     let text = view.text;
     let first = run(text, q, DIGIT);
     let gap = run(text, q + first, BETWEEN);
@@ -210,11 +256,7 @@ fn is_hopeless(
         }
         _ => false,
     };
-    if hopeful || shaped || text[q] == b'0' && zero_begins(view, q, [first, gap, second]) {
-        return false;
-    }
-    let (from, to) = word_reach(q);
-    !words.may_say_phone(view, from, to)
+    hopeful || shaped || text[q] == b'0' && zero_begins(view, q, [first, gap, second])
 }
 
 /// Whether the lengths of the first three groups are those of a number that needs no word and no
@@ -224,21 +266,73 @@ fn shaped(text: &[u8], q: usize, [first, gap, second]: [usize; 3]) -> bool {
     if !matches!((first, second), (1, 3 | 4) | (2, 3..=5) | (3, 2..=4) | (4, 3) | (5, 5)) {
         return false;
     }
-    let digit = text[q];
     let end = q + first + gap + second;
     let gap_after = run(text, end, BETWEEN);
     let third = run(text, end + gap_after, DIGIT);
+    let apart = matches!((first, second, third), (3, 3, 3))
+        && matches!(text[end], b'(' | b')' | b'[' | b']');
+    fits([first, second, third], text[q]) && !apart
+}
+
+/// Whether groups of these lengths, of which the first begins with `digit`, are those of a number
+/// that needs no word.
+const fn fits([first, second, third]: [usize; 3], digit: u8) -> bool {
     match (first, second) {
         (1, 3) => matches!(third, 2 | 3 | 5 | 7) && matches!(digit, b'0' | b'1' | b'7' | b'8'),
         (2, 3) => matches!(third, 2..=4),
         (3, 2) => third == 2 && digit >= b'5',
-        (3, 3) if third == 3 => digit >= b'5' && !matches!(text[end], b'(' | b')' | b'[' | b']'),
-        (3, 3) => matches!(third, 2 | 4),
+        (3, 3) => matches!(third, 2 | 4) || third == 3 && digit >= b'5',
         (3, 4) => third == 4 && digit == b'1',
         (4, 3) => matches!(third, 3 | 4) && matches!(digit, b'0' | b'1'),
         (5, 5) => digit >= b'6',
-        _ => third == 4,
+        (1 | 2, 4) | (2, 5) => third == 4,
+        _ => false,
     }
+}
+
+/// Longest group of [`ALONE`].
+const LEN_MAX: u32 = 7;
+
+/// For the lengths of three groups which first digits [`fits`], one bit for each.
+static ALONE: [u16; 1 << 9] = {
+    let mut alone = [0; 1 << 9];
+    let mut lens = 0;
+    while lens < 1 << 9 {
+        let mut digit = 0;
+        while digit < 10 {
+            if fits([lens >> 6, lens >> 3 & 7, lens & 7], b'0' + digit) {
+                alone[lens] |= 1 << digit;
+            }
+            digit += 1;
+        }
+        lens += 1;
+    }
+    alone
+};
+
+/// Whether a number that begins at `q` may be one without a word near it, by what stands right
+/// before it and by the lengths of its first groups. Says yes to more than are.
+#[inline]
+pub(crate) fn may_stand_alone(text: &[u8], q: usize, lens: [u32; 3]) -> bool {
+    let before = |n: usize| q.checked_sub(n).map_or(0, |i| text[i]);
+    let last = if before(1) == b' ' { before(2) } else { before(1) };
+    if matches!(last, b'+' | b'b' | b'B' | b'(' | b'[') {
+        return true;
+    }
+    let digit = text[q];
+    if digit == b'0' {
+        // An exit code, or a trunk prefix.
+        let begins = match lens[0] {
+            1 => text[q + 1] == b' ' || !text.get(q + 2).is_some_and(u8::is_ascii_digit),
+            2..=6 => true,
+            _ => text[q + 1] == b'0',
+        };
+        if begins {
+            return true;
+        }
+    }
+    let [first, second, third] = lens.map(|len| len.min(LEN_MAX) as usize);
+    ALONE[first << 6 | second << 3 | third] >> (digit - b'0') & 1 == 1
 }
 
 /// Whether the zero at `q` may begin a number: an exit code, or a trunk prefix that does not stand
