@@ -302,6 +302,7 @@ impl AiProvider {
             to: shadow::To::Ticket,
             targets: &Targets::only(Arc::clone(&self.target), policy.timeouts),
             model: Some(policy.intent.question.model.as_str()),
+            is_guided: false,
             expected,
         };
         lock(shadow).judge_body(gateway, &asked);

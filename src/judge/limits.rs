@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_wire::estimate::Expected;
+use tollgate_wire::estimate::{Expected, Makes};
 use tollgate_wire::usage::TokenUsage;
 
 use crate::clock::Nanos;
-use crate::config::policy::{Limits, OrgLimits};
+use crate::config::policy::{GatewayKey, Limits, OrgLimits};
 use crate::cost::PriceList;
 use crate::ids::OrgId;
 use crate::limit::bucket::{Decision, Quota};
@@ -21,6 +21,7 @@ use crate::limit::caps::{Ask, Caps, Estimate, Over, Scope, Subject, Want, Which}
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Meters, Reservation};
 use crate::limit::store::{Full, Limiter};
+use crate::route::table::Endpoint;
 
 /// The caller, as limits know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +162,40 @@ pub(crate) fn wants_of_usage(
 
 fn want(org: &OrgId, scope: Scope, caps: Caps) -> Want {
     (Subject { org: org.clone(), scope }, caps)
+}
+
+/// The model for calls of an organisation once a budget is used up; `None` if they are refused
+/// then.
+/// `own_key`: the caller pays its provider itself.
+pub(crate) fn cheaper<'p>(
+    limits: &'p Limits,
+    endpoint: &Endpoint,
+    org: &OrgId,
+    key: Option<&GatewayKey>,
+    own_key: bool,
+) -> Option<&'p Arc<str>> {
+    let model = limits.more.as_ref()?.of(org).downgrade.as_ref()?;
+    let may_be = endpoint.makes == Some(Makes::Text)
+        && endpoint.model().is_none()
+        && !own_key
+        && key.is_none_or(|key| key.may_use(Some(&**model)));
+    may_be.then_some(model)
+}
+
+/// All limits of the head of a call over a budget, which goes to a cheaper model: money is counted
+/// and refuses nothing.
+///
+/// # Errors
+/// The first limit that refuses.
+pub(crate) fn admit_guided(
+    counters: Counters<'_>,
+    limits: &Limits,
+    who: &Who<'_>,
+    at: Moment,
+) -> Result<(Decision, Option<Reservation>), Denial> {
+    let quota = limits.requests.of(who.org).quota;
+    let own = limits.more.as_ref().map(|more| wants(more.of(who.org), who)).unwrap_or_default();
+    admit_as(counters, &quota, who.org, &counting(&own), at)
 }
 
 /// Reserves usage: of its models together with the call itself, of the other subjects without it.

@@ -10,28 +10,31 @@
 //! # Bounds
 //! `REPLAY_OPEN_MAX` calls are open at once; beyond, the one that ends first is settled early.
 
+mod open;
 mod routing;
+mod whose;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::Method;
 use tollgate_wire::Format;
 use tollgate_wire::estimate::{Asked, Expected, Makes};
 
+use self::open::OpenCalls;
 use self::routing::{Routed, To, is_closed, other, route};
+use self::whose::{Unknown, Whose, keys};
 use super::limits::{self, Counters, Denial, Who, Work};
 use super::logged::{self, Judged, Reason};
 use super::row::LoggedCall;
 use super::verdict::Refused;
-use crate::bounds::{METERS_MAX, ORGS_MAX, REPLAY_ENDPOINTS_MAX, REPLAY_OPEN_MAX};
+use crate::bounds::{METERS_MAX, ORGS_MAX, REPLAY_ENDPOINTS_MAX};
 use crate::clock::Nanos;
 use crate::code::Code;
-use crate::config::policy::{Accept, AuthPolicy, GatewayKey, OrgLimits, Policy};
+use crate::config::policy::{GatewayKey, OrgLimits, Policy};
 use crate::cost::{Call, output};
 use crate::ids::OrgId;
-use crate::limit::caps::Scope;
+use crate::limit::caps::Over;
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Meters, Reservation, moment};
 use crate::limit::store::Limiter;
@@ -68,8 +71,12 @@ impl Dimension {
 pub(crate) struct Answer {
     /// Its calls that passed, and would have been refused; by the refusal.
     pub(crate) refused: Vec<(Refused, u64)>,
+    /// Its calls that would have been refused for a limit, whatever was done with them.
+    pub(crate) limited: u64,
     /// Its calls that were refused, and would have passed.
     pub(crate) allowed: u64,
+    /// Its calls that would have gone to a cheaper model: the model, the budget, how many.
+    pub(crate) downgraded: Option<(Arc<str>, String, u64)>,
     /// It would have been asked of this provider.
     pub(crate) rerouted: Option<Arc<str>>,
     pub(crate) redaction_changed: bool,
@@ -77,41 +84,6 @@ pub(crate) struct Answer {
     pub(crate) unjudged: Vec<(Dimension, Reason)>,
     /// The cost of the calls that would have passed, where it is known.
     pub(crate) cost_nano_usd: Option<i64>,
-}
-
-/// A call that is not over.
-struct Open {
-    ends_at_ns: u64,
-    /// So that the order is that of the calls.
-    number: u64,
-    held: Reservation,
-    used: Option<(u64, u64)>,
-}
-
-impl PartialEq for Open {
-    fn eq(&self, other: &Open) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Open {}
-
-impl PartialOrd for Open {
-    fn partial_cmp(&self, other: &Open) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Open {
-    fn cmp(&self, other: &Open) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-impl Open {
-    fn order(&self) -> (u64, u64) {
-        (self.ends_at_ns, self.number)
-    }
 }
 
 /// A policy that is asked, and its counters.
@@ -123,14 +95,9 @@ pub(crate) struct Replay<'p> {
     candidate_keys: HashMap<(OrgId, Arc<str>), Arc<GatewayKey>>,
     limiter: Limiter,
     meters: Arc<Meters>,
-    open: BinaryHeap<Reverse<Open>>,
-    opened: u64,
+    open: OpenCalls,
     first_ms: Option<i64>,
     endpoints: HashMap<String, Option<Endpoint>>,
-}
-
-fn keys(policy: &AuthPolicy) -> impl Iterator<Item = ((OrgId, Arc<str>), &Arc<GatewayKey>)> {
-    policy.keys.values().map(|key| ((key.options.org.clone(), Arc::clone(&key.name)), key))
 }
 
 /// The time of the first row, so that buckets are full and arithmetic never meets zero.
@@ -146,8 +113,7 @@ impl<'p> Replay<'p> {
             candidate_keys: keys(&candidate.auth).map(|(name, key)| (name, key.clone())).collect(),
             limiter: Limiter::new(ORGS_MAX),
             meters: Arc::new(Meters::new(METERS_MAX)),
-            open: BinaryHeap::new(),
-            opened: 0,
+            open: OpenCalls::default(),
             first_ms: None,
             endpoints: HashMap::new(),
         }
@@ -157,7 +123,7 @@ impl<'p> Replay<'p> {
     pub(crate) fn ask(&mut self, row: &LoggedCall<'_>) -> Answer {
         let Some(org) = OrgId::new(row.org) else { return Answer::default() };
         let at = self.moment(row.created_at_ms);
-        self.settle_until(at.now_ns);
+        self.open.settle_until(at.now_ns);
         let endpoint = self.endpoint(row.endpoint);
         let mut answer = Answer::default();
         let whose = match self.identify(row, &org) {
@@ -182,13 +148,21 @@ impl<'p> Replay<'p> {
         let call = Logged { row, org: &org, whose: &whose, endpoint: endpoint.as_ref() };
         let passed = self.calls(&call, at, (&body, &routed), &mut answer);
         if passed > 0 && !row.was_refused() {
-            if let Ok(Some(To { first: Some(first), .. })) = &routed {
+            let cheaper = answer.downgraded.as_ref().map(|(model, ..)| Arc::clone(model));
+            let asked = cheaper.as_deref().unwrap_or(row.model);
+            let other_to = cheaper
+                .as_deref()
+                .and_then(|model| routing::of_model(self.candidate, row, call.endpoint, model));
+            let to = other_to.as_ref().or_else(|| routed.as_ref().ok()?.as_ref());
+            if let Some(To { first: Some(first), .. }) = to {
                 let force = Some(self.force).filter(|_| self.is_of_force(row));
-                answer.rerouted = other(force, row, first);
+                answer.rerouted = other(force, row, first, asked);
             }
             answer.redaction_changed = body.is_ok_and(|body| body.is_changed);
-            answer.cost_nano_usd = self.cost(row, answer.rerouted.as_ref());
+            answer.cost_nano_usd = self.cost(row, answer.rerouted.as_ref(), asked);
         }
+        // In force the same was done, or the call was refused.
+        answer.downgraded = answer.downgraded.take().filter(|_| answer.rerouted.is_some());
         answer.unjudged.sort_unstable();
         answer.unjudged.dedup_by_key(|(dimension, _)| *dimension);
         answer
@@ -214,7 +188,11 @@ impl<'p> Replay<'p> {
         for _ in 0..row.calls {
             match self.one(call, at, body, routed) {
                 Err(refused) => self.refuse(answer, row, refused, 1),
-                Ok(known) => {
+                Ok(Passed { known, downgraded }) => {
+                    if let Some((model, over)) = downgraded {
+                        let first = || (model, over.name(), 0);
+                        answer.downgraded.get_or_insert_with(first).2 += 1;
+                    }
                     let unknown_use = row.was_refused() || !row.has_usage && row.is_ok;
                     if needs_usage && unknown_use {
                         answer.unjudged.push((Dimension::Limits, USAGE_UNKNOWN));
@@ -227,18 +205,28 @@ impl<'p> Replay<'p> {
         passed
     }
 
-    /// One call, in the order of the walk; whether all that decides about it was known.
+    /// One call, in the order of the walk.
     fn one(
         &mut self,
         call: &Logged<'_>,
         at: Moment,
         body: &Result<Judged, Reason>,
         routed: &Routed<'p>,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Passed, Refused> {
         let (row, policy) = (call.row, self.candidate);
-        let who = Who { org: call.org, own: call.whose.own.clone() };
+        let who = call.who();
         let counters = Counters { limiter: &self.limiter, meters: &self.meters };
-        let mut held = match limits::admit(counters, &policy.limits, &who, at) {
+        let cheaper = call.cheaper(policy);
+        let (mut exhausted, mut admitted) =
+            (None, limits::admit(counters, &policy.limits, &who, at));
+        if let Err(Denial::Over(over, _)) = &admitted
+            && over.which.is_money()
+            && cheaper.is_some()
+        {
+            exhausted = Some(over.clone());
+            admitted = limits::admit_guided(counters, &policy.limits, &who, at);
+        }
+        let mut held = match admitted {
             Ok((_, held)) => held,
             Err(Denial::Over(over, _)) => return Err(over.into()),
             Err(Denial::Full) => None,
@@ -262,28 +250,62 @@ impl<'p> Replay<'p> {
         if let Some(To { refused: Some(code), .. }) = to {
             return Err(Refused::by(*code));
         }
-        let known = !row.ended_at_head();
-        if let Some(to) = to.filter(|_| known)
-            && let Some(reserved) = self.reserve(call, &who, to, at)?
-        {
-            match &mut held {
-                Some(held) => held.absorb(reserved),
-                None => held = Some(reserved),
+        let mut passed = Passed { known: !row.ended_at_head(), downgraded: None };
+        if let Some(to) = to.filter(|_| passed.known) {
+            let guide = (cheaper, exhausted);
+            let (reserved, downgraded) = self.reserve_or_downgrade(call, to, guide, at)?;
+            passed.downgraded = downgraded;
+            match (&mut held, reserved) {
+                (Some(held), Some(reserved)) => held.absorb(reserved),
+                (None, reserved) => held = reserved,
+                (Some(_), None) => {}
             }
         }
         if let Some(held) = held {
-            self.hold(row, held, at);
+            let model = passed.downgraded.as_ref().map_or(row.model, |(model, _)| model);
+            self.hold(row, held, model, at);
         }
-        Ok(known)
+        Ok(passed)
     }
 
+    /// Reserves usage; over a budget for the cheaper model, which is returned with the budget.
+    fn reserve_or_downgrade(
+        &self,
+        call: &Logged<'_>,
+        to: &To<'_>,
+        (cheaper, exhausted): (Option<&Arc<str>>, Option<Over>),
+        at: Moment,
+    ) -> Result<(Option<Reservation>, Option<(Arc<str>, Over)>), Refused> {
+        let model = call.row.model;
+        // A call that names no model asks for no other one.
+        let cheaper = cheaper.filter(|_| !model.is_empty());
+        let over = match exhausted {
+            Some(over) => over,
+            None => match self.reserve(call, (to, model), false, at) {
+                Ok(held) => return Ok((held, None)),
+                Err(over) => over,
+            },
+        };
+        let Some(cheaper) = cheaper.filter(|_| over.which.is_money()) else {
+            return Err(over.into());
+        };
+        if **cheaper == *model {
+            return Ok((self.reserve(call, (to, model), true, at)?, None));
+        }
+        let other = routing::of_model(self.candidate, call.row, call.endpoint, cheaper)
+            .ok_or(Refused::by(Code::WrongEndpoint))?;
+        let held = self.reserve(call, (&other, cheaper), true, at)?;
+        Ok((held, Some((Arc::clone(cheaper), over))))
+    }
+
+    /// `counts_only`: budgets count the call and do not refuse it.
     fn reserve(
         &self,
         call: &Logged<'_>,
-        who: &Who<'_>,
-        to: &To<'_>,
+        (to, model): (&To<'_>, &str),
+        counts_only: bool,
         at: Moment,
-    ) -> Result<Option<Reservation>, Refused> {
+    ) -> Result<Option<Reservation>, Over> {
         let (row, policy) = (call.row, self.candidate);
         let Some(more) = &policy.limits.more else { return Ok(None) };
         let limits = more.of(call.org);
@@ -296,53 +318,40 @@ impl<'p> Replay<'p> {
             .flat_map(|targets| &targets.list)
             .map(|target| (&*target.provider.name, target.model.as_deref()))
             .collect();
-        let expected = expected(call);
-        let work = Work { targets: &names, model: row.model, expected };
-        let (wants, models) = limits::wants_of_usage(limits, who, row.model);
+        let work = Work { targets: &names, model, expected: expected(call, model) };
+        let (wants, models) = limits::wants_of_usage(limits, &call.who(), model);
         if wants.is_empty() && models.is_empty() {
             return Ok(None);
         }
+        let wants = if counts_only { limits::counting(&wants) } else { wants };
         let ask = work.ask(&policy.prices, row.created_at_ms);
         match limits::reserve(&self.meters, (&wants, &models), ask, at) {
             Ok(held) => Ok(Some(held)),
-            Err(Denied::Over(over)) => Err(over.into()),
+            Err(Denied::Over(over)) => Err(over),
             Err(Denied::Full) => Ok(None),
         }
     }
 
     /// Keeps a reservation until the call is over.
-    fn hold(&mut self, row: &LoggedCall<'_>, held: Reservation, at: Moment) {
-        if self.open.len() >= REPLAY_OPEN_MAX {
-            self.settle_first();
-        }
+    fn hold(&mut self, row: &LoggedCall<'_>, held: Reservation, model: &str, at: Moment) {
         let ends_at_ns = at.now_ns.saturating_add(row.latency_ms.saturating_mul(1_000_000));
         let used = match (row.has_usage, row.is_ok && !row.was_refused()) {
             (true, _) => {
                 let tokens = row.usage.input.saturating_add(row.usage.output);
-                let cost = self.cost(row, None).unwrap_or(0);
+                let cost = self.cost(row, None, model).unwrap_or(0);
                 Some((tokens, u64::try_from(cost).unwrap_or(0)))
             }
             (false, true) => None,
             (false, false) => Some((0, 0)),
         };
-        self.opened += 1;
-        self.open.push(Reverse(Open { ends_at_ns, number: self.opened, held, used }));
-    }
-
-    fn settle_until(&mut self, now_ns: u64) {
-        while self.open.peek().is_some_and(|Reverse(open)| open.ends_at_ns <= now_ns) {
-            self.settle_first();
-        }
-    }
-
-    fn settle_first(&mut self) {
-        if let Some(Reverse(open)) = self.open.pop() {
-            open.held.settle(open.used, Nanos(open.ends_at_ns));
-        }
+        self.open.hold(held, ends_at_ns, used);
     }
 
     /// A refusal under the policy: a difference where the call passed.
     fn refuse(&self, answer: &mut Answer, row: &LoggedCall<'_>, refused: Refused, calls: u64) {
+        if refused.code == Code::RateLimitExceeded {
+            answer.limited += calls;
+        }
         if row.was_refused() {
             return;
         }
@@ -356,46 +365,6 @@ impl<'p> Replay<'p> {
         let first = *self.first_ms.get_or_insert(created_at_ms);
         let since = u64::try_from(created_at_ms.saturating_sub(first)).unwrap_or(0);
         moment(Nanos(START_NS.saturating_add(since.saturating_mul(1_000_000))), created_at_ms)
-    }
-
-    /// The caller of a row.
-    fn identify(&self, row: &LoggedCall<'_>, org: &OrgId) -> Result<Whose, Unknown> {
-        let name: Arc<str> = Arc::from(row.caller);
-        let accepts = |way| self.candidate.auth.options.accept.contains(&way);
-        let named = (org.clone(), Arc::clone(&name));
-        if let Some(key) = self.candidate_keys.get(&named) {
-            let expired = key.expires_ms.is_some_and(|expires| row.created_at_ms >= expires);
-            return match accepts(Accept::Key) && !expired {
-                true => Ok(Whose { own: Some(Scope::Key(name)), key: Some(Arc::clone(key)) }),
-                false => Err(Unknown::Refused(Code::InvalidToken)),
-            };
-        }
-        if self.keys.contains(&named) {
-            return Err(Unknown::Refused(Code::InvalidToken));
-        }
-        if *org == OrgId::anonymous() {
-            let whose = Whose { own: None, key: None };
-            let known = accepts(Accept::Anonymous);
-            return if known { Ok(whose) } else { Err(Unknown::Refused(Code::MissingToken)) };
-        }
-        if org.is_reserved() {
-            let whose = Whose { own: None, key: None };
-            let known = accepts(Accept::Passthrough);
-            return if known { Ok(whose) } else { Err(Unknown::Refused(Code::InvalidToken)) };
-        }
-        // A token, or a key that was made at run time.
-        let rules = |policy: &Policy| policy.auth.jwt.as_ref().map(|jwt| jwt.fingerprint);
-        let accepted = |policy: &Policy| {
-            let accept = &policy.auth.options.accept;
-            (accept.contains(&Accept::Jwt), accept.contains(&Accept::Key))
-        };
-        if rules(self.candidate) != rules(self.force)
-            || accepted(self.candidate) != accepted(self.force)
-        {
-            return Err(Unknown::Unjudged);
-        }
-        let own = (!row.caller.is_empty()).then_some(Scope::User(name));
-        Ok(Whose { own, key: None })
     }
 
     fn redaction(
@@ -432,13 +401,15 @@ impl<'p> Replay<'p> {
     }
 
     /// The cost of a row by the candidate's prices, at the provider that was asked or at another.
-    fn cost(&self, row: &LoggedCall<'_>, elsewhere: Option<&Arc<str>>) -> Option<i64> {
+    /// `model`: the one that is asked for.
+    fn cost(&self, row: &LoggedCall<'_>, elsewhere: Option<&Arc<str>>, model: &str) -> Option<i64> {
         if !row.has_usage {
             return None;
         }
         let provider = elsewhere.map_or(row.provider, |provider| provider);
-        let response_model = if elsewhere.is_some() { "" } else { row.response_model };
-        let (model, usage, at_ms) = (row.model, row.usage, row.created_at_ms);
+        let is_as_logged = elsewhere.is_none() && model == row.asked();
+        let response_model = if is_as_logged { row.response_model } else { "" };
+        let (usage, at_ms) = (row.usage, row.created_at_ms);
         let call = Call { provider, response_model, model, usage, at_ms };
         self.candidate.prices.of_call(&call).map(|cost| cost.total)
     }
@@ -452,17 +423,25 @@ struct Logged<'a> {
     endpoint: Option<&'a Endpoint>,
 }
 
-/// The holder of a credential.
-struct Whose {
-    own: Option<Scope>,
-    key: Option<Arc<GatewayKey>>,
+impl Logged<'_> {
+    fn who(&self) -> Who<'_> {
+        Who { org: self.org, own: self.whose.own.clone() }
+    }
+
+    /// The policy's model for this caller over a budget.
+    fn cheaper<'p>(&self, policy: &'p Policy) -> Option<&'p Arc<str>> {
+        let own_key = self.org.is_reserved() && *self.org != OrgId::anonymous();
+        let key = self.whose.key.as_deref();
+        limits::cheaper(&policy.limits, self.endpoint?, self.org, key, own_key)
+    }
 }
 
-/// Why a caller is not known.
-enum Unknown {
-    /// The policy would have refused it.
-    Refused(Code),
-    Unjudged,
+/// A call that passes.
+struct Passed {
+    /// All that decides about it was known.
+    known: bool,
+    /// The cheaper model that it goes to, and the budget that is used up.
+    downgraded: Option<(Arc<str>, Over)>,
 }
 
 /// Whether keys or users are limited one by one.
@@ -471,7 +450,7 @@ fn counts_each(limits: &OrgLimits) -> bool {
 }
 
 /// The estimate that a call was admitted by, from the size of its request and its own bound.
-fn expected(call: &Logged<'_>) -> Expected {
+fn expected(call: &Logged<'_>, model: &str) -> Expected {
     let row = call.row;
     let makes = match call.endpoint {
         Some(endpoint) => endpoint.makes,
@@ -480,7 +459,7 @@ fn expected(call: &Logged<'_>) -> Expected {
     };
     let bound = Some(row.max_tokens).filter(|bound| *bound > 0);
     let asked =
-        makes.map(|makes| Asked { makes, bound, choices: 1, longest: output::longest(row.model) });
+        makes.map(|makes| Asked { makes, bound, choices: 1, longest: output::longest(model) });
     let bytes = row.prompt_chars.max(row.request_bytes / 2);
     asked.map(|asked| asked.expected(bytes)).unwrap_or_default()
 }

@@ -20,6 +20,8 @@ pub(crate) struct LoggedCall<'a> {
     pub(crate) provider: &'a str,
     /// As asked for.
     pub(crate) model: &'a str,
+    /// The cheaper model that was asked because of a budget; empty if none was.
+    pub(crate) downgraded: &'a str,
     /// As answered.
     pub(crate) response_model: &'a str,
     pub(crate) is_ok: bool,
@@ -60,6 +62,11 @@ impl LoggedCall<'_> {
             "rate_limit_exceeded" => !self.limited_by.is_empty() && self.limited_by != "provider",
             code => REFUSALS.contains(&code),
         }
+    }
+
+    /// The model that a provider was asked for.
+    pub(crate) fn asked(&self) -> &str {
+        if self.downgraded.is_empty() { self.model } else { self.downgraded }
     }
 
     /// Whether it was refused before its body was read.

@@ -79,6 +79,8 @@ pub(crate) struct Tally {
     unjudged: BTreeMap<(Reason, Vec<Dimension>), Unjudged>,
     orgs: BTreeMap<String, Changes>,
     limits: BTreeMap<(String, String), u64>,
+    /// By organisation, budget and model.
+    downgrades: BTreeMap<(String, String, String), u64>,
     examples: Vec<Example>,
     /// Of the rows that would pass and whose cost is known on both sides, in 10⁻⁹ USD.
     cost_before: i128,
@@ -119,11 +121,23 @@ impl Tally {
             }
             limit = by;
         }
+        if let Some((model, by, calls)) = &answer.downgraded {
+            let key = (row.org.to_owned(), by.clone(), model.to_string());
+            if self.downgrades.contains_key(&key) || self.downgrades.len() < REPLAY_ORGS_MAX {
+                *self.downgrades.entry(key).or_default() += calls;
+            }
+            limit.clone_from(by);
+        }
         if let (Some(after), Some(before)) = (answer.cost_nano_usd, row.cost_nano_usd) {
             self.cost_after += i128::from(after);
             self.cost_before += i128::from(before);
         }
-        if let Some(change) = changes.word().filter(|_| self.examples.len() < REPLAY_EXAMPLES_MAX) {
+        let downgraded = answer.downgraded.as_ref().map(|_| "downgraded");
+        let change = changes.word().map(|word| match word {
+            "rerouted" => downgraded.unwrap_or(word),
+            word => word,
+        });
+        if let Some(change) = change.filter(|_| self.examples.len() < REPLAY_EXAMPLES_MAX) {
             let (id, org) = (row.id.clone(), row.org.to_owned());
             self.examples.push(Example { id, created_at: created_at(), org, change, limit });
         }
@@ -175,6 +189,9 @@ impl Tally {
         let limits = self.limits.iter().map(
             |((org, limit), refused)| json!({"org_id": org, "limit": limit, "refused": refused}),
         );
+        let downgrades = self.downgrades.iter().map(|((org, limit, model), calls)| {
+            json!({"org_id": org, "limit": limit, "model": model, "calls": calls})
+        });
         let examples = self.examples.iter().map(|one| {
             json!({
                 "id": one.id,
@@ -200,6 +217,7 @@ impl Tally {
             "changes": changes(&self.changes),
             "orgs": orgs.collect::<Vec<_>>(),
             "limits": limits.collect::<Vec<_>>(),
+            "downgrades": downgrades.collect::<Vec<_>>(),
             "examples": examples.collect::<Vec<_>>(),
             "cost_usd": {"before": dollars(self.cost_before), "after": dollars(self.cost_after)},
         })
@@ -209,7 +227,7 @@ impl Tally {
     pub(crate) fn to_text(&self, policy: &str, (from, to): (&str, &str)) -> String {
         let mut text = format!(
             "policy {policy} asked about {} rows, {} calls, {from} to {to}\n\
-             one process counts here: shared limits and strict windows are approximated\n\n",
+             one process counts all calls here, so shared limits and strict windows are approximations\n\n",
             self.rows, self.changes.calls
         );
         let heads = ["org_id", "calls", "refused", "allowed", "rerouted", "redaction_changed"];
@@ -240,6 +258,12 @@ impl Tally {
         }
         for ((org, limit), refused) in &self.limits {
             text.push_str(&format!("  {org}  {limit}: {refused} calls\n"));
+        }
+        if !self.downgrades.is_empty() {
+            text.push_str("\ndowngraded by\n");
+        }
+        for ((org, limit, model), calls) in &self.downgrades {
+            text.push_str(&format!("  {org}  {limit}: {calls} calls downgraded to {model}\n"));
         }
         text.push_str(&format!(
             "\ncost of the calls that pass: {} USD as logged, {} USD under this policy\n",

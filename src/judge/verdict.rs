@@ -90,6 +90,8 @@ pub(crate) struct Difference {
     pub(crate) redacted: Option<Counts>,
     /// The provider that would have been asked first, and the model's name there.
     pub(crate) target: Option<(Arc<str>, String)>,
+    /// Over this budget the call would have gone to this model, at the target above.
+    pub(crate) downgraded: Option<(Arc<str>, Over)>,
     /// What cannot be judged.
     pub(crate) unjudged: Vec<&'static str>,
 }
@@ -124,6 +126,11 @@ impl Difference {
         }
         if let Some((provider, model)) = &self.target {
             object.insert("target".to_owned(), json!({"provider": &**provider, "model": model}));
+        }
+        if let Some((model, over)) = &self.downgraded {
+            let (limit, scope) = (over.which.as_str(), over.scope.as_str());
+            let told = json!({"model": &**model, "limit": limit, "scope": scope});
+            object.insert("downgraded".to_owned(), told);
         }
         if !self.unjudged.is_empty() {
             object.insert("unjudged".to_owned(), json!(self.unjudged));
@@ -196,6 +203,14 @@ mod tests {
             Word::Rerouted,
             json!({"version": "9f2c61e0ab34", "redacted": {"email": 1, "iban": 2},
                 "target": {"provider": "azure", "model": "my-deployment"}}),
+        );
+        let over = Over { which: Which::UsdPerDay, scope: Scope::Org, limit: 5, wait: None };
+        let target = Some((Arc::from("azure"), "small".to_owned()));
+        check(
+            &Difference { target, downgraded: Some(("small".into(), over)), ..none.clone() },
+            Word::Rerouted,
+            json!({"version": "9f2c61e0ab34", "target": {"provider": "azure", "model": "small"},
+                "downgraded": {"model": "small", "limit": "usd_per_day", "scope": "org"}}),
         );
         check(
             &Difference { unjudged: vec!["auth"], ..none },

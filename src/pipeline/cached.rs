@@ -94,6 +94,7 @@ pub(super) async fn find(
         return counted(walk, None);
     };
     record.cached = Cached::Hit(stored.head.cost_nano_usd);
+    record.guided.used = walk.counting().used(caller, None);
     let own = walk.gateway.clock.now().since(walk.started).saturating_sub(request.waited);
     record.own_time(own);
     #[expect(clippy::cast_precision_loss, reason = "a counter for dashboards")]

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use http::Method;
 
 use super::admission::Budgets;
-use super::guided::cheaper;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::walk::Walk;
@@ -34,9 +33,12 @@ pub(super) async fn reserve<'t>(
     record: &mut Record,
 ) -> Result<Cow<'t, Targets>, Refusal> {
     let model = request.facts.model.as_deref().unwrap_or_default();
-    let to = cheaper(&walk.policy, endpoint, caller)
+    let to = record
+        .guided
+        .cheaper
+        .clone()
         .filter(|_| walk.head.method == Method::POST)
-        .filter(|to| request.facts.model_at.is_some() || &***to == model);
+        .filter(|to| request.facts.model_at.is_some() || **to == *model);
     if record.guided.exhausted.is_none() {
         let budgets = if to.is_some() { Budgets::Guide } else { Budgets::Refuse };
         let what = (&*targets, model, budgets);
@@ -50,21 +52,21 @@ pub(super) async fn reserve<'t>(
         .downgrades
         .with_label_values(&[over.scope.as_str(), over.which.as_str()])
         .inc();
-    if **to == *model {
+    if *to == *model {
         let what = (&*targets, model, Budgets::Count);
         reserve_for(walk, endpoint, caller, request, what, record).await?;
         return Ok(targets);
     }
-    let others = crate::route::targets(&walk.policy, Some(&**to));
-    let mut others = endpoints::serving(others, endpoint, Some(&**to))?.into_owned();
+    let others = crate::route::targets(&walk.policy, Some(&*to));
+    let mut others = endpoints::serving(others, endpoint, Some(&*to))?.into_owned();
     for target in &mut others.list {
-        target.model.get_or_insert_with(|| Arc::clone(to));
+        target.model.get_or_insert_with(|| Arc::clone(&to));
     }
-    let what = (&others, &**to, Budgets::Count);
+    let what = (&others, &*to, Budgets::Count);
     reserve_for(walk, endpoint, caller, request, what, record).await?;
     record.cached.give_up();
-    record.row().downgraded = Arc::clone(to);
+    record.row().downgraded = Arc::clone(&to);
     record.row().limited_by = Cow::Owned(over.name());
-    record.guided.to = Some(Arc::clone(to));
+    record.guided.to = Some(to);
     Ok(Cow::Owned(others))
 }

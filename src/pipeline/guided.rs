@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::HeaderName;
-use tollgate_wire::estimate::Makes;
 
 use crate::auth::Caller;
 use crate::config::policy::Policy;
+use crate::judge::limits;
 use crate::limit::caps::{Over, Used};
 use crate::route::table::Endpoint;
 
@@ -23,6 +23,8 @@ pub const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget");
 /// What a call and its budgets have to do with each other.
 #[derive(Debug, Default)]
 pub struct Guided {
+    /// The model that may be asked in place of the caller's; see [`cheaper`].
+    pub cheaper: Option<Arc<str>>,
     /// A budget that is used up.
     pub exhausted: Option<Over>,
     /// The model that is asked because of it, if it is another one than the caller's.
@@ -41,25 +43,24 @@ impl Guided {
     /// The value of `x-tollgate-budget`, with the cost of this call, as far as that is known.
     pub fn budgets(&self, cost_nano_usd: Option<i64>) -> Option<String> {
         let cost = u64::try_from(cost_nano_usd.unwrap_or(0)).unwrap_or(0);
-        let mut text = String::new();
-        for Used { which, scope, nano_usd, limit } in &self.used {
-            let percent =
-                u128::from(nano_usd.saturating_add(cost)) * 100 / u128::from(*limit).max(1);
-            let comma = if text.is_empty() { "" } else { ", " };
-            // Writing to a string does not fail.
-            let _ = write!(
-                text,
-                "{comma}{}; used={}.{:02}",
-                which.as_str(),
-                percent / 100,
-                percent % 100
-            );
-            if *scope != "org" {
-                let _ = write!(text, "; scope={scope}");
-            }
-        }
-        (!text.is_empty()).then_some(text)
+        budgets(&self.used, cost)
     }
+}
+
+/// The value of `x-tollgate-budget`; `cost` of a call comes on top.
+pub fn budgets(used: &[Used], cost: u64) -> Option<String> {
+    let mut text = String::new();
+    for Used { which, scope, nano_usd, limit } in used {
+        let percent = u128::from(nano_usd.saturating_add(cost)) * 100 / u128::from(*limit).max(1);
+        let comma = if text.is_empty() { "" } else { ", " };
+        let (whole, rest) = (percent / 100, percent % 100);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{comma}{}; used={whole}.{rest:02}", which.as_str());
+        if *scope != "org" {
+            let _ = write!(text, "; scope={scope}");
+        }
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// The model for this caller's calls once a budget is used up; `None` if they are refused then.
@@ -68,12 +69,8 @@ pub fn cheaper<'p>(
     endpoint: &Endpoint,
     caller: &Caller,
 ) -> Option<&'p Arc<str>> {
-    let model = policy.limits.more.as_ref()?.of(&caller.org).downgrade.as_ref()?;
-    let may_be = endpoint.makes == Some(Makes::Text)
-        && endpoint.model().is_none()
-        && caller.upstream_key.is_none()
-        && caller.key.as_ref().is_none_or(|key| key.may_use(Some(&**model)));
-    may_be.then_some(model)
+    let (key, own_key) = (caller.key.as_deref(), caller.upstream_key.is_some());
+    limits::cheaper(&policy.limits, endpoint, &caller.org, key, own_key)
 }
 
 #[cfg(test)]

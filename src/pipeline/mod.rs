@@ -116,15 +116,15 @@ pub async fn proxy(
     let caller = walk.caller(false).await?;
 
     // 4. admit, with room to read the body
-    let guides = guided::cheaper(&walk.policy, &endpoint, &caller).is_some();
-    let budgets = if guides { Budgets::Guide } else { Budgets::Refuse };
+    let cheaper = guided::cheaper(&walk.policy, &endpoint, &caller).cloned();
+    let budgets = if cheaper.is_some() { Budgets::Guide } else { Budgets::Refuse };
     let Admitted { decision, entry, held, exhausted } =
         walk.admit(&caller, RouteKind::Proxy, endpoint.name.clone(), budgets).await?;
 
     // 5. open the record: from here on the call leaves its row, however it ends
     let mut record = walk.record(&caller, RouteKind::Proxy, endpoint.name.clone());
     held.into_iter().for_each(|held| record.hold(held));
-    record.guided.exhausted = exhausted;
+    (record.guided.cheaper, record.guided.exhausted) = (cheaper, exhausted);
 
     if models::answers(&endpoint, &caller) {
         let listed = Box::pin(list_models(&walk, &endpoint, &caller, &upload, entry, record));
@@ -263,7 +263,7 @@ async fn answer(
     {
         return Ok((kept, request.place));
     }
-    let targets = if guided::cheaper(&walk.policy, endpoint, caller).is_some() {
+    let targets = if record.guided.cheaper.is_some() {
         Box::pin(downgrade::reserve(walk, endpoint, caller, &request, targets, record)).await?
     } else {
         let what = (&*targets, model.unwrap_or_default(), Budgets::Refuse);
@@ -336,7 +336,7 @@ async fn read_body(
             record.held = intake.held.take();
             Outgoing::Whole(body)
         }
-        Gathered::Begun(first) if needs_whole_body(walk, endpoint, caller, &facts) => {
+        Gathered::Begun(first) if needs_whole_body(walk, endpoint, &facts, record) => {
             let rest = intake.gather_rest(first, TRANSLATED_BYTES_MAX, &room);
             let rest = tokio::time::timeout_at(walk.deadline(policy.timeouts.total), rest);
             let whole = rest.await.map_err(|_| body_in::too_slow())??;
@@ -356,15 +356,15 @@ async fn read_body(
 fn needs_whole_body(
     walk: &Walk<'_>,
     endpoint: &Endpoint,
-    caller: &Caller,
     facts: &redact::Facts,
+    record: &Record,
 ) -> bool {
     let needs = |model: Option<&str>| {
         let targets = crate::route::targets(&walk.policy, model);
         translation::needs_whole_body(targets, endpoint, model)
     };
-    let cheaper = guided::cheaper(&walk.policy, endpoint, caller);
-    needs(facts.model.as_deref()) || cheaper.is_some_and(|model| needs(Some(&**model)))
+    let cheaper = record.guided.cheaper.as_deref();
+    needs(facts.model.as_deref()) || cheaper.is_some_and(|model| needs(Some(model)))
 }
 
 /// Stages 6 to 8 under the candidate policy, if there is one.
@@ -390,6 +390,7 @@ fn judge_by_candidate(
         to: shadow::To::Endpoint { endpoint, is_post },
         targets: crate::route::targets(&walk.policy, model),
         model,
+        is_guided: record.guided.cheaper.is_some(),
         expected,
     };
     lock(shadow).judge_body(walk.gateway, &asked);

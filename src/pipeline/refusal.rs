@@ -27,6 +27,8 @@ pub struct Refusal {
     pub limited_by: Cow<'static, str>,
     /// The organisation's quota, where it was asked.
     pub quota: Option<Decision>,
+    /// The value of `x-tollgate-budget`, over a limit.
+    pub budget: Option<Box<str>>,
     /// The wait is longer than a client should sit out (a budget is used up).
     pub lasting: bool,
     /// `allow` of a 405.
@@ -57,6 +59,7 @@ impl Refusal {
             retry_after: None,
             limited_by: Cow::Borrowed(""),
             quota: None,
+            budget: None,
             lasting: false,
             allow: None,
             tried: None,

@@ -8,6 +8,10 @@
 //! without a candidate a call looks at one flag. Does not: judge the answers of calls, or count
 //! together with replicas.
 
+mod end;
+
+pub use end::Ended;
+
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
@@ -16,25 +20,22 @@ use tollgate_wire::estimate::Expected;
 
 use super::body_in::{Seen, allowed};
 use super::gateway::Gateway;
-use crate::ailog::row::{RouteKind, Row};
+use crate::ailog::row::RouteKind;
 use crate::auth::Caller;
-use crate::clock::Nanos;
 use crate::code::Code;
 use crate::config::policy::{Accept, Policy, Target, Targets};
 use crate::config::shadow::Candidate;
-use crate::cost::Call;
 use crate::judge::limits::{self, Denial, Who, Work};
 use crate::judge::redaction::Redaction;
 use crate::judge::shadow::Shadow;
 use crate::judge::targets::{self, Named};
-use crate::judge::verdict::{Difference, Refused, Word, is_of_policy};
-use crate::limit::caps::Scope;
+use crate::judge::verdict::Refused;
+use crate::limit::caps::{Over, Scope};
 use crate::limit::meters::{Denied, Reservation, moment};
 use crate::redact::{Facts, Rules};
 use crate::route;
 use crate::route::balance::Load;
 use crate::route::table::{self, Endpoint, Matched};
-use crate::upstream::Trail;
 
 /// One call, as the candidate judges it.
 pub struct Shadowed {
@@ -51,6 +52,10 @@ pub struct Shadowed {
     redactions: Option<(Redaction, Redaction)>,
     /// The targets of the policy in force and the candidate's first choice, where they may differ.
     target: Option<(Vec<Named>, Named)>,
+    /// The budget of the candidate that is used up.
+    exhausted: Option<Over>,
+    /// The model that it asks for because of that.
+    downgraded: Option<Arc<str>>,
     unjudged: Vec<&'static str>,
     /// Its body is looked at twice.
     is_second: bool,
@@ -83,6 +88,8 @@ pub fn begin(
         held: None,
         redactions: None,
         target: None,
+        exhausted: None,
+        downgraded: None,
         unjudged: Vec::new(),
         is_second: false,
         is_silent: false,
@@ -136,13 +143,11 @@ impl Shadowed {
                 None => self.unjudged.push("auth"),
             }
         }
-        let at = moment(gateway.clock.now(), gateway.clock.wall_ms());
-        let who = who(&self.caller);
-        match limits::admit(gateway.shadow.counters(), &policy.limits, &who, at) {
-            Ok((_, held)) => self.held = held,
-            Err(Denial::Over(over, _)) => return Err(over.into()),
-            Err(Denial::Full) => self.unjudged.push("limits"),
-        }
+        let of_force = || match table::find(head.method, head.path, &force.routing.endpoints) {
+            Matched::Proxy(found) if is_proxy => Some(found),
+            _ => None,
+        };
+        self.admit(gateway, || endpoint.clone().or_else(of_force))?;
         if !is_proxy && !policy.features.of(&self.caller.org).ai_intent_enabled {
             return Err(Refused::by(Code::FeatureDisabled));
         }
@@ -155,6 +160,40 @@ impl Shadowed {
         }
         self.endpoint = endpoint;
         Ok(())
+    }
+
+    /// Stage 4. `endpoint`: that of the call, which is asked for only over a budget.
+    fn admit(
+        &mut self,
+        gateway: &Gateway,
+        endpoint: impl FnOnce() -> Option<Endpoint>,
+    ) -> Result<(), Refused> {
+        let candidate = Arc::clone(&self.candidate);
+        let limits = &candidate.policy.limits;
+        let at = moment(gateway.clock.now(), gateway.clock.wall_ms());
+        let (counters, who) = (gateway.shadow.counters(), who(&self.caller));
+        let mut admitted = limits::admit(counters, limits, &who, at);
+        if let Err(Denial::Over(over, _)) = &admitted
+            && over.which.is_money()
+            && let Some(endpoint) = endpoint()
+            && self.cheaper(&candidate.policy, &endpoint).is_some()
+        {
+            self.exhausted = Some(over.clone());
+            admitted = limits::admit_guided(counters, limits, &who, at);
+        }
+        match admitted {
+            Ok((_, held)) => self.held = held,
+            Err(Denial::Over(over, _)) => return Err(over.into()),
+            Err(Denial::Full) => self.unjudged.push("limits"),
+        }
+        Ok(())
+    }
+
+    /// The candidate's model for this caller over a budget.
+    fn cheaper<'p>(&self, policy: &'p Policy, endpoint: &Endpoint) -> Option<&'p Arc<str>> {
+        let (caller, limits) = (&self.caller, &policy.limits);
+        let (key, own_key) = (caller.key.as_deref(), caller.upstream_key.is_some());
+        limits::cheaper(limits, endpoint, &caller.org, key, own_key)
     }
 
     /// The candidate's rules for the caller, where they may find something else than those in
@@ -232,17 +271,61 @@ impl Shadowed {
                 Cow::Owned(Targets::only(Arc::clone(provider), policy.timeouts))
             }
         };
-        let model = match asked.to {
-            To::Endpoint { .. } => model,
-            To::Ticket => Some(candidate.policy.intent.question.model.as_str()),
+        let (model, cheaper) = match asked.to {
+            To::Endpoint { endpoint, is_post } => {
+                let endpoint = self.endpoint.as_ref().unwrap_or(endpoint);
+                let cheaper = self.cheaper(&candidate.policy, endpoint);
+                // A call that names no model asks for no other one.
+                let cheaper = cheaper.filter(|_| is_post && model.is_some());
+                (model, cheaper.map(|cheaper| (endpoint.clone(), cheaper)))
+            }
+            To::Ticket => (Some(candidate.policy.intent.question.model.as_str()), None),
         };
+        if self.exhausted.is_none() {
+            match self.reserve(gateway, &to, (asked, model), false) {
+                Err(over) if cheaper.is_some() && over.which.is_money() => {
+                    self.exhausted = Some(over);
+                }
+                reserved => {
+                    reserved?;
+                    self.choose(gateway, &to, asked, model);
+                    return Ok(());
+                }
+            }
+        }
+        let over = self.exhausted.clone().map(Refused::from);
+        let Some((endpoint, cheaper)) = cheaper else { return over.map_or(Ok(()), Err) };
+        if Some(&**cheaper) == model {
+            self.reserve(gateway, &to, (asked, model), true)?;
+            self.choose(gateway, &to, asked, model);
+            return Ok(());
+        }
+        self.downgrade(gateway, asked, &endpoint, cheaper)
+    }
+
+    /// Stage 8 over a budget: the cheaper model is asked for.
+    fn downgrade(
+        &mut self,
+        gateway: &Gateway,
+        asked: &Asked<'_>,
+        endpoint: &Endpoint,
+        cheaper: &Arc<str>,
+    ) -> Result<(), Refused> {
+        let candidate = Arc::clone(&self.candidate);
+        let model = Some(&**cheaper);
+        let to = route::targets(&candidate.policy, model);
+        let to = route::serving::serving(to, endpoint, model)
+            .filter(|to| !to.list.is_empty())
+            .ok_or(Refused::by(Code::WrongEndpoint))?;
+        self.reserve(gateway, &to, (asked, model), true)?;
+        self.downgraded = Some(Arc::clone(cheaper));
         self.choose(gateway, &to, asked, model);
-        self.reserve(gateway, &to, asked, model)
+        Ok(())
     }
 
     /// Notes the candidate's first choice, unless its list is that in force.
     fn choose(&mut self, gateway: &Gateway, to: &Targets, asked: &Asked<'_>, model: Option<&str>) {
-        if targets::are_alike(asked.targets, to) && model == asked.model {
+        if targets::are_alike(asked.targets, to) && model == asked.model && !asked.is_guided {
             return;
         }
         let caller = &self.caller;
@@ -266,9 +349,9 @@ impl Shadowed {
         &mut self,
         gateway: &Gateway,
         to: &Targets,
-        asked: &Asked<'_>,
-        model: Option<&str>,
-    ) -> Result<(), Refused> {
+        (asked, model): (&Asked<'_>, Option<&str>),
+        counts_only: bool,
+    ) -> Result<(), Over> {
         let policy = &self.candidate.policy;
         let Some(more) = &policy.limits.more else { return Ok(()) };
         let limits = more.of(&self.caller.org);
@@ -288,13 +371,14 @@ impl Shadowed {
         if wants.is_empty() && models.is_empty() {
             return Ok(());
         }
+        let wants = if counts_only { limits::counting(&wants) } else { wants };
         let at = moment(gateway.clock.now(), wall_ms);
         match limits::reserve(&gateway.shadow.meters, (&wants, &models), ask, at) {
             Ok(held) => match &mut self.held {
                 Some(all) => all.absorb(held),
                 None => self.held = Some(held),
             },
-            Err(Denied::Over(over)) => return Err(over.into()),
+            Err(Denied::Over(over)) => return Err(over),
             Err(Denied::Full) => self.unjudged.push("limits"),
         }
         Ok(())
@@ -316,82 +400,12 @@ impl Shadowed {
             held: self.held.take(),
             redactions: None,
             target: self.target.take(),
+            exhausted: None,
+            downgraded: None,
             unjudged: Vec::new(),
             is_second: false,
             is_silent: self.refused.is_some(),
         }))
-    }
-
-    /// The call is over: settles what it holds, and says what differs; nothing if another row tells
-    /// it, or no policy decided about the call. `used`: as the limits in
-    /// force are settled, tokens and money.
-    pub fn end(&mut self, ended: &Ended<'_>, used: Option<(u64, u64)>) -> Option<(Word, String)> {
-        let row = ended.row;
-        self.shadow.read(row.request_bytes.max(u64::from(row.prompt_chars)), self.is_second);
-        if row.error_code == Some(Code::Overloaded) && ended.is_at_head {
-            // No policy decided about it.
-            self.held.take().into_iter().for_each(Reservation::undo);
-            return None;
-        }
-        let in_force = row.error_code.filter(|code| is_of_policy(*code, &row.limited_by));
-        if let Some(held) = self.held.take() {
-            let used = if in_force.is_some() { Some((0, 0)) } else { used };
-            let cost = |used| if used == (0, 0) { 0 } else { self.cost(row) };
-            held.settle(used.map(|used| (used.0, cost(used))), ended.now);
-        }
-        if self.is_silent {
-            return None;
-        }
-        let difference = self.difference(ended, in_force);
-        Some((difference.word(), difference.to_json(&self.candidate.policy.version)))
-    }
-
-    fn difference(&mut self, ended: &Ended<'_>, in_force: Option<Code>) -> Difference {
-        let unjudged = std::mem::take(&mut self.unjudged);
-        let judged = Difference { unjudged, ..Difference::default() };
-        let by_body = self.redactions.as_ref().and_then(|(_, judged)| judged.refused);
-        let refused = self.refused.take().or(by_body.map(Refused::by));
-        match (refused, in_force) {
-            (Some(refused), None) => return Difference { refused: Some(refused), ..judged },
-            (Some(_), Some(_)) => return judged,
-            (None, Some(code)) => {
-                // The body was not read to its end.
-                let is_same = match code {
-                    Code::AttachmentsNotAllowed => self.rules().rejects_attachments(),
-                    _ => false,
-                };
-                return Difference { allowed: !is_same, ..judged };
-            }
-            (None, None) => {}
-        }
-        let redacted = self.redactions.take().filter(|(done, judged)| done.counts != judged.counts);
-        let redacted = redacted.map(|(_, judged)| judged.counts);
-        let first = ended.trail.first();
-        let target = self.target.take().and_then(|(in_force, candidate)| {
-            let first = first?;
-            let sent = in_force.into_iter().find(|(provider, _)| *provider == first);
-            (sent.as_ref() != Some(&candidate)).then_some(candidate)
-        });
-        Difference { redacted, target, ..judged }
-    }
-
-    /// The cost of the call, by the candidate's prices at its target.
-    fn cost(&self, row: &Row) -> u64 {
-        let prices = &self.candidate.policy.prices;
-        let (usage, at_ms) = (row.usage, row.created_at_ms);
-        let elsewhere = self.target.as_ref().map(|(_, target)| target);
-        let elsewhere = elsewhere.filter(|(provider, _)| *provider != row.provider);
-        let model = &row.model;
-        let cost = match elsewhere {
-            None => {
-                let (provider, response_model) = (&row.provider, row.response_model.as_str());
-                prices.of_call(&Call { provider, response_model, model, usage, at_ms })
-            }
-            Some((provider, named)) => {
-                prices.of_call(&Call { provider, response_model: named, model, usage, at_ms })
-            }
-        };
-        cost.map_or(0, |cost| u64::try_from(cost.total).unwrap_or(0))
     }
 }
 
@@ -407,6 +421,8 @@ pub struct Asked<'a> {
     pub targets: &'a Targets,
     /// The model asked for in force.
     pub model: Option<&'a str>,
+    /// Over a budget in force it asks for another model.
+    pub is_guided: bool,
     pub expected: Expected,
 }
 
@@ -415,13 +431,4 @@ pub struct Asked<'a> {
 pub enum To<'a> {
     Endpoint { endpoint: &'a Endpoint, is_post: bool },
     Ticket,
-}
-
-/// A call that is over.
-pub struct Ended<'a> {
-    pub row: &'a Row,
-    pub trail: &'a Trail,
-    pub now: Nanos,
-    /// It was refused before any work.
-    pub is_at_head: bool,
 }

@@ -24,7 +24,6 @@ use super::client;
 use super::credential::Shown;
 use super::endpoints;
 use super::gateway::Gateway;
-use super::guided;
 use super::ownership::Ownership;
 use super::query;
 use super::readers::Entry;
@@ -292,7 +291,7 @@ impl Walk<'_> {
         if policy.routing.options.force_store_false && options.store_option {
             redactor.forbid_store();
         }
-        if policy.routing.renames || guided::cheaper(policy, endpoint, caller).is_some() {
+        if policy.routing.renames || record.guided.cheaper.is_some() {
             redactor.locate_model();
         }
         (record.values, record.own) = (redactor.values(), redactor.own());

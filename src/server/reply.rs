@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::code::Code;
 use crate::ids::RequestId;
 use crate::pipeline::answer_out::body::Body;
+use crate::pipeline::guided::BUDGET;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::refusal::Refusal;
 use crate::pipeline::{ATTEMPTS, PROVIDER, set};
@@ -37,6 +38,9 @@ pub fn refusal(refusal: &Refusal, is_anthropic: bool) -> Response<Body> {
     }
     if let Some(quota) = &refusal.quota {
         ratelimit_headers(headers, quota);
+    }
+    if let Some(budget) = &refusal.budget {
+        set(headers, BUDGET, budget);
     }
     if refusal.is_final() {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));

@@ -31,8 +31,7 @@ pub(super) struct To<'p> {
 }
 
 impl<'p> To<'p> {
-    fn of(targets: Cow<'p, Targets>, row: &LoggedCall<'_>) -> To<'p> {
-        let model = Some(row.model).filter(|model| !model.is_empty());
+    fn of(targets: Cow<'p, Targets>, row: &LoggedCall<'_>, model: Option<&str>) -> To<'p> {
         let named = |target| targets::named(target, model);
         let list = &targets.list;
         let first: Vec<Named> = match targets.spread {
@@ -80,26 +79,54 @@ pub(super) fn route<'p>(
         let is_list = row.endpoint.starts_with("/v1/models") && row.attempts == 0;
         return if is_list { Ok(None) } else { refuse(Code::ModelNotFound) };
     }
-    let Some(endpoint) = endpoint else { return Ok(Some(To::of(Cow::Borrowed(all), row))) };
-    match serving(all, endpoint, model) {
+    match served(all, row, endpoint, model) {
         None => refuse(Code::WrongEndpoint),
-        Some(targets) => Ok(Some(To::of(targets, row))),
+        Some(to) => Ok(Some(to)),
     }
+}
+
+/// Where a call would go that asks for another model, if any provider serves it.
+pub(super) fn of_model<'p>(
+    candidate: &'p Policy,
+    row: &LoggedCall<'_>,
+    endpoint: Option<&Endpoint>,
+    model: &str,
+) -> Option<To<'p>> {
+    let all = crate::route::targets(candidate, Some(model));
+    served(all, row, endpoint, Some(model)).filter(|_| !all.list.is_empty())
+}
+
+fn served<'p>(
+    all: &'p Targets,
+    row: &LoggedCall<'_>,
+    endpoint: Option<&Endpoint>,
+    model: Option<&str>,
+) -> Option<To<'p>> {
+    let targets = match endpoint {
+        Some(endpoint) => serving(all, endpoint, model)?,
+        None => Cow::Borrowed(all),
+    };
+    Some(To::of(targets, row, model))
 }
 
 /// The provider that would have been asked, if it is another than the one that was. Which of the
 /// targets that share calls by weight was chosen is chance, and no difference. `force`: the policy of
-/// the row, if it is known.
+/// the row, if it is known. `asked`: the model that would have been asked for.
 pub(super) fn other(
     force: Option<&Policy>,
     row: &LoggedCall<'_>,
     first: &[Named],
+    asked: &str,
 ) -> Option<Arc<str>> {
     if row.provider.is_empty() || row.attempts == 0 {
         return None;
     }
     let is_asked = |(provider, model): &Named| {
-        **provider == *row.provider && sent_as(force, row).is_none_or(|sent| sent == *model)
+        let is_same = match sent_as(force, row) {
+            Some(sent) => sent == *model,
+            None => asked == row.asked(),
+        };
+        is_same && **provider == *row.provider
     };
     if first.iter().any(is_asked) {
         return None;
@@ -113,7 +140,7 @@ fn sent_as(force: Option<&Policy>, row: &LoggedCall<'_>) -> Option<String> {
     if row.is_ticket {
         return Some(force.intent.question.model.clone());
     }
-    let model = Some(row.model).filter(|model| !model.is_empty());
+    let model = Some(row.asked()).filter(|model| !model.is_empty());
     let list = &crate::route::targets(force, model).list;
     let target = list.iter().find(|target| *target.provider.name == *row.provider)?;
     Some(targets::named(target, model).1)

@@ -7,6 +7,7 @@ use tollgate_wire::usage::TokenUsage;
 
 use super::*;
 use crate::config::load;
+use crate::limit::caps::Scope;
 
 fn policy(text: &str) -> Policy {
     let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("file");
@@ -335,4 +336,70 @@ fn what_cannot_be_judged_is_told_with_its_reason() {
     let allow = open.replace("[email]", "[email], allow: ['@example.com']");
     let gone = LoggedCall { emails: 1, ..base() };
     assert_eq!(reasons(ask(&allow, &gone)), [(Dimension::Redaction, logged::VALUE_GONE)]);
+}
+
+#[test]
+fn over_a_budget_a_call_is_downgraded_and_not_refused() {
+    let open = format!("{PROVIDERS}routing: {{default: [one]}}\n");
+    let prices =
+        "prices: [{model: dear, input: 100, output: 100}, {model: cheap, input: 1, output: 1}]\n";
+    let guided = |more: &str| {
+        format!(
+            "{open}{prices}limits: {{usd_per_day: 0.003, on_exhausted: {{downgrade: {{model: cheap}}}}{more}}}\n"
+        )
+    };
+    let force = policy(&open);
+    let row = |downgraded: &'static str| LoggedCall {
+        created_at_ms: FIRST_MS,
+        org: "acme",
+        caller: "ann",
+        endpoint: "/v1/chat/completions",
+        provider: "one",
+        model: "dear",
+        response_model: if downgraded.is_empty() { "dear" } else { downgraded },
+        downgraded,
+        policy_version: "000000000000",
+        is_ok: true,
+        attempts: 1,
+        calls: 1,
+        usage: TokenUsage { input: 11, output: 7, ..TokenUsage::default() },
+        has_usage: true,
+        request_bytes: 60,
+        prompt_chars: 20,
+        max_tokens: 7,
+        request: Some(br#"{"messages":[{"content":"hello"}]}"#),
+        ..LoggedCall::default()
+    };
+    let candidate = policy(&guided(""));
+    let mut replay = Replay::new(&candidate, &force);
+    let first = replay.ask(&row(""));
+    assert_eq!((first.refused.len(), first.downgraded, first.rerouted), (0, None, None));
+    assert_eq!(first.cost_nano_usd, Some(1_800_000));
+    let second = replay.ask(&row(""));
+    assert_eq!(second.downgraded, Some((Arc::from("cheap"), "org:usd_per_day".to_owned(), 1)));
+    assert_eq!((second.refused, second.limited), (vec![], 0));
+    assert_eq!(second.rerouted.as_deref(), Some("one"), "to another model at the same provider");
+    assert_eq!(second.cost_nano_usd, Some(18_000), "at the price of the cheaper model");
+    // In force the same was done: no difference.
+    let third = replay.ask(&row("cheap"));
+    assert_eq!((third.downgraded, third.rerouted), (None, None));
+    // An endpoint whose answer is no text is refused.
+    let embedding = LoggedCall { endpoint: "/v1/embeddings", ..row("") };
+    let refused = replay.ask(&embedding);
+    assert_eq!((refused.limited, refused.refused.len()), (0, 0), "it fits what is left");
+    // A first call passes, whatever it may cost. Once all is spent, the head decides.
+    let spent = guided("").replace("0.003", "0.0001");
+    let refuses = spent.replace("{downgrade: {model: cheap}}", "refuse");
+    for (text, expected) in [(spent, (true, 0, 0)), (refuses, (false, 1, 1))] {
+        let candidate = policy(&text);
+        let mut replay = Replay::new(&candidate, &force);
+        let mut told = || {
+            let answer = replay.ask(&row(""));
+            (answer.downgraded.is_some(), answer.refused.len(), answer.limited)
+        };
+        assert_eq!((told(), told()), ((false, 0, 0), expected), "{text}");
+    }
+    // It was downgraded, and would not be.
+    let mut replay = Replay::new(&force, &force);
+    assert_eq!(replay.ask(&row("cheap")).rerouted.as_deref(), Some("one"));
 }

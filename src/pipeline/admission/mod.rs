@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gateway::Gateway;
+use super::guided;
 use super::readers::Entry;
 use super::record::Record;
 use super::refusal::{Refusal, overloaded, short_of};
@@ -31,7 +32,7 @@ use crate::config::policy::{Fail, Policy};
 use crate::judge::limits;
 pub use crate::judge::limits::Work;
 use crate::limit::bucket::{Decision, Quota};
-use crate::limit::caps::{Ask, Over, Used, Want};
+use crate::limit::caps::{Ask, Over, Scope, Subject, Used, Want};
 use crate::limit::meter::Moment;
 use crate::limit::meters::{Denied, Reservation, moment};
 use crate::limit::redis::{Answer, Question, Shared};
@@ -223,7 +224,7 @@ impl Walk<'_> {
         self.counting().refusal(caller, limits::Denial::Over(over, None).into())
     }
 
-    fn counting(&self) -> Counting<'_> {
+    pub fn counting(&self) -> Counting<'_> {
         Counting { gateway: self.gateway, policy: &self.policy, counts_only: false }
     }
 }
@@ -413,7 +414,9 @@ impl Counting<'_> {
                 let lasting = over.which.is_money();
                 let refusal = Refusal::new(Code::RateLimitExceeded, message(&over));
                 let limited_by = Cow::Owned(over.name());
-                Refusal { quota, retry_after: over.wait, lasting, limited_by, ..refusal }
+                let used = self.used(caller, Some(&over.scope));
+                let budget = guided::budgets(&used, 0).map(String::into_boxed_str);
+                Refusal { quota, budget, retry_after: over.wait, lasting, limited_by, ..refusal }
             }
             Denial::Away => {
                 let message = "calls cannot be counted at the moment, and the policy refuses \
@@ -425,6 +428,24 @@ impl Counting<'_> {
                 overloaded()
             }
         }
+    }
+
+    /// The budgets of the caller, also those of one part of its organisation. Nothing if replicas
+    /// count together, because this gateway does not know what the others spend.
+    pub fn used(&self, caller: &Caller, part: Option<&Scope>) -> Vec<Used> {
+        let counters = &self.gateway.counters;
+        let Some(more) = self.policy.limits.more.as_ref().filter(|_| counters.shared.is_none())
+        else {
+            return Vec::new();
+        };
+        let limits = more.of(&caller.org);
+        let mut wants = limits::wants(limits, &who(caller));
+        if let Some(scope @ Scope::Model(_)) = part
+            && let Some(caps) = limits.caps_of(scope)
+        {
+            wants.push((Subject { org: caller.org.clone(), scope: scope.clone() }, *caps));
+        }
+        counters.meters.used(wants.iter(), self.moment())
     }
 
     fn moment(&self) -> Moment {

@@ -113,8 +113,24 @@ fn without_a_cheaper_model_a_budget_refuses_as_before() {
     let used = ask(&gateway, "acme", "dear");
     let told = "usd_per_day; used=0.00; scope=user, usd_per_month; used=1.80";
     assert_eq!(used.ok().header("x-tollgate-budget"), Some(told));
-    ask(&gateway, "acme", "dear").refused(429, "rate_limit_exceeded");
+    let refused = ask(&gateway, "acme", "dear");
+    refused.refused(429, "rate_limit_exceeded");
+    assert_eq!(refused.header("x-tollgate-budget"), Some(told), "a refusal says what is used, too");
     ask(&gateway, "other", "dear").ok();
     let downgraded = ask(&gateway, "other", "dear");
     assert!(downgraded.ok().header("x-tollgate-downgrade").is_some());
+}
+
+#[test]
+fn an_answer_of_the_cache_says_what_is_used_and_uses_nothing() {
+    let provider = Provider::start();
+    let gateway = setup(&provider, "usd_per_day: 0.01").section("cache", "{mode: exact}").start();
+    let first = ask(&gateway, "acme", "dear");
+    let told = Some("usd_per_day; used=0.18");
+    assert_eq!(first.ok().header("x-tollgate-budget"), told);
+    for _ in 0..2 {
+        let again = ask(&gateway, "acme", "dear");
+        assert_eq!(again.ok().header("x-tollgate-cache"), Some("hit"));
+        assert_eq!(again.header("x-tollgate-budget"), told);
+    }
 }
