@@ -29,6 +29,8 @@ pub struct Message {
     /// Milliseconds since 1970.
     pub at_ms: i64,
     pub provider: Option<String>,
+    /// `SEQ:HASH` of the last record of the audit, which is compared with it later.
+    pub audit_head: Option<String>,
     /// One sentence.
     pub text: String,
 }
@@ -45,6 +47,7 @@ impl Message {
             period: String::new(),
             at_ms,
             provider: None,
+            audit_head: None,
             text: "a test of Tollgate's alerts; nothing is wrong".to_owned(),
         }
     }
@@ -64,6 +67,9 @@ impl Message {
         });
         if let Some(provider) = &self.provider {
             body["provider"] = json!(provider);
+        }
+        if let Some(head) = &self.audit_head {
+            body["audit_head"] = json!(head);
         }
         body.to_string().into_bytes()
     }
@@ -123,6 +129,7 @@ mod tests {
             period: "2026-11-30".to_owned(),
             at_ms: 1_780_000_000_000,
             provider: None,
+            audit_head: None,
             text: "acme has used 83 % of usd_per_day".to_owned(),
         };
         let body: serde_json::Value = serde_json::from_slice(&message.body()).expect("JSON");
@@ -132,8 +139,9 @@ mod tests {
             "text": "acme has used 83 % of usd_per_day",
         });
         assert_eq!(body, expected);
-        let message = Message { provider: Some("openai".to_owned()), ..message };
+        let (provider, audit_head) = (Some("openai".to_owned()), Some("7:ab".to_owned()));
+        let message = Message { provider, audit_head, ..message };
         let body: serde_json::Value = serde_json::from_slice(&message.body()).expect("JSON");
-        assert_eq!(body["provider"], "openai");
+        assert_eq!((&body["provider"], &body["audit_head"]), (&json!("openai"), &json!("7:ab")));
     }
 }

@@ -30,6 +30,8 @@ pub struct Facts {
     pub backlog_bytes: u64,
     /// Rows lost since the last look.
     pub lost_rows: u64,
+    /// `SEQ:HASH` of the last record of the audit.
+    pub audit_head: Option<String>,
 }
 
 /// A budget of an organisation.
@@ -190,6 +192,7 @@ fn message(
         period: String::new(),
         at_ms: facts.now_ms,
         provider: None,
+        audit_head: facts.audit_head.clone(),
         text,
     }
 }

@@ -140,6 +140,7 @@ async fn facts(
             && watcher.status().refused,
         backlog_bytes: backlog.bytes,
         lost_rows,
+        audit_head: watcher.audit_head(),
     }
 }
 

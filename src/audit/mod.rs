@@ -72,6 +72,10 @@ struct State {
     accepted: Accepted,
     /// The digest of the edit that was rejected last, while it is still there.
     rejected: Option<[u8; 32]>,
+    /// The version of the candidate.
+    shadow: Option<String>,
+    /// As `rejected`, for the candidate.
+    shadow_rejected: Option<[u8; 32]>,
     /// Why the chain is broken.
     broken: Option<String>,
 }
@@ -120,10 +124,17 @@ impl Audit {
         let broken = check(&entries, None).map(|fault| fault.message);
         let head = entries.iter().rev().flatten().next();
         let head = head.map(|entry| Head { seq: entry.seq, hash: entry.hash });
-        let mut version = None;
+        let (mut version, mut shadow, mut shadow_rejected) = (None, None, None);
         for line in Lines::open(data_dir)? {
-            if let Some(record) = read(&line?).filter(|r| r.event == Event::PolicyAccepted) {
-                version = record.version;
+            let Some(record) = read(&line?) else { continue };
+            match record.event {
+                Event::PolicyAccepted => version = record.version,
+                Event::ShadowAccepted => (shadow, shadow_rejected) = (record.version, None),
+                Event::ShadowRemoved => (shadow, shadow_rejected) = (None, None),
+                Event::ShadowRejected => {
+                    shadow_rejected = Some(edit_digest(&record.files, &record.problems));
+                }
+                _ => {}
             }
         }
         let mut accepted = file::accepted(data_dir).unwrap_or_default();
@@ -141,6 +152,8 @@ impl Audit {
                 version,
                 accepted,
                 rejected: None,
+                shadow,
+                shadow_rejected,
                 broken: None,
             }),
             store: OnceLock::new(),
@@ -243,12 +256,7 @@ impl Audit {
     pub(crate) fn rejected(&self, by: &By, files: &[(&str, &str)], problems: Vec<String>) {
         let mut state = lock(&self.state);
         let sums = sums(files);
-        let texts: Vec<String> = sums
-            .iter()
-            .map(|file| format!("{} {}", file.name, file.sha256))
-            .chain(problems.clone())
-            .collect();
-        let digest = sha256(texts.join("\n").as_bytes());
+        let digest = edit_digest(&sums, &problems);
         if state.rejected.replace(digest) == Some(digest) {
             return;
         }
@@ -257,6 +265,70 @@ impl Audit {
             problems,
             version: None,
             ..self.record(&state, Event::PolicyRejected, by)
+        };
+        let written = self.append(&mut state, record);
+        self.tell(written);
+    }
+
+    /// A candidate policy by which calls are judged from now on. Its differences are those to the
+    /// policy that was accepted last. The same version again is no record.
+    pub(crate) fn candidate_accepted(&self, by: &By, edit: &Edit<'_>) {
+        let mut state = lock(&self.state);
+        state.shadow_rejected = None;
+        if state.shadow.as_deref() == Some(edit.version) {
+            return;
+        }
+        let meaning = edit.effective.meaning(state.accepted.salt.as_bytes());
+        let mut diff = differences(&state.accepted.meaning, &meaning);
+        // A candidate has no keys of gateway.yaml.
+        diff.retain(|change| !change.restart);
+        let record = Record {
+            version: Some(edit.version.to_owned()),
+            previous_version: state.shadow.clone(),
+            files: sums(&edit.files),
+            diff,
+            ..self.record(&state, Event::ShadowAccepted, by)
+        };
+        let written = self.append(&mut state, record);
+        if written.is_ok() {
+            state.shadow = Some(edit.version.to_owned());
+        }
+        self.tell(written);
+    }
+
+    /// A candidate that was refused. One that is still there is no record.
+    pub(crate) fn candidate_rejected(
+        &self,
+        by: &By,
+        files: &[(&str, &str)],
+        problems: Vec<String>,
+    ) {
+        let mut state = lock(&self.state);
+        let sums = sums(files);
+        let digest = edit_digest(&sums, &problems);
+        if state.shadow_rejected.replace(digest) == Some(digest) {
+            return;
+        }
+        let record = Record {
+            files: sums,
+            problems,
+            version: None,
+            previous_version: state.shadow.clone(),
+            ..self.record(&state, Event::ShadowRejected, by)
+        };
+        let written = self.append(&mut state, record);
+        self.tell(written);
+    }
+
+    /// There is no candidate; without one before, that is no record.
+    pub(crate) fn candidate_removed(&self, by: &By) {
+        let mut state = lock(&self.state);
+        state.shadow_rejected = None;
+        let Some(version) = state.shadow.take() else { return };
+        let record = Record {
+            version: None,
+            previous_version: Some(version),
+            ..self.record(&state, Event::ShadowRemoved, by)
         };
         let written = self.append(&mut state, record);
         self.tell(written);
@@ -355,6 +427,13 @@ pub(crate) fn stored_entry(seq: u64, record: &str, hash: &str) -> Option<Entry> 
 /// The record in a line.
 pub(crate) fn read(line: &str) -> Option<Record> {
     serde_json::from_str(&divided(line)?.0).ok()
+}
+
+/// The digest of an edit that was refused, with the reasons.
+fn edit_digest(files: &[FileSum], problems: &[String]) -> [u8; 32] {
+    let files = files.iter().map(|file| format!("{} {}", file.name, file.sha256));
+    let texts: Vec<String> = files.chain(problems.iter().cloned()).collect();
+    sha256(texts.join("\n").as_bytes())
 }
 
 fn sums(files: &[(&str, &str)]) -> Vec<FileSum> {

@@ -59,10 +59,12 @@ pub enum Event {
     PolicyAccepted,
     /// An edit was refused.
     PolicyRejected,
-    /// A candidate came into force.
+    /// Calls are judged by a candidate.
     ShadowAccepted,
     /// A candidate was refused.
     ShadowRejected,
+    /// A candidate has gone with its files.
+    ShadowRemoved,
     /// An operator made a gateway key.
     KeyMade,
     /// An operator revoked a gateway key.

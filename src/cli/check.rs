@@ -53,8 +53,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .iter()
         .map(|line| Diagnosis::error(line, &loaded.places, &texts))
         .collect();
-    let candidate = config::candidate(&loaded);
-    found.extend(candidate.as_ref().err().map(config::diagnoses).unwrap_or_default());
+    let candidate = match config::candidate(&loaded) {
+        Ok(candidate) => candidate,
+        Err(problems) => {
+            found.extend(config::diagnoses(&problems));
+            None
+        }
+    };
     if !found.is_empty() {
         return refused(args.format, &found, &loaded.origin.files());
     }
@@ -63,17 +68,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         false => None,
     };
     let (told, warnings) = (live.as_deref().unwrap_or_default(), warnings(&loaded));
-    let findings: Vec<Diagnosis> =
+    let mut findings: Vec<Diagnosis> =
         warnings.iter().map(|text| Diagnosis::warning(text, &loaded.places, &texts)).collect();
+    let candidate = candidate.as_ref();
+    findings.extend(candidate.into_iter().flat_map(|found| found.warnings(&loaded.settings)));
     match args.format {
         Format::Text => {
             let warned: String = findings.iter().map(|told| format!("\n{}", told.text())).collect();
             let asked: String = told.iter().map(|live| format!("\n{}", live.text())).collect();
-            let judged = candidate.ok().flatten().map(|candidate| shadow(&candidate));
+            let judged = candidate.map(shadow);
             print::line(&(summary(&loaded) + &judged.unwrap_or_default() + &warned + &asked))?;
         }
         Format::Json => {
-            let (version, files) = (&*loaded.policy.version, loaded.origin.files());
+            let (version, mut files) = (&*loaded.policy.version, loaded.origin.files());
+            files.extend(candidate.into_iter().flat_map(|found| found.files.clone()));
             print::json(&json_of(Some(version), &files, &findings, live.as_deref()))?;
         }
         Format::Github => {

@@ -113,7 +113,8 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let user = |error: crate::report::ReadError| Failure::User(error.to_string());
     let reader = Reader::open(&settings.store, &settings.options.data_dir).map_err(user)?;
     let (text, is_cut) = if args.daily {
-        (daily::report(&reader, &args.tz, args.to, wall_ms())?, false)
+        let report = daily::report(&reader, &args.tz, args.to, wall_ms())?;
+        (report + &daily::audit(&settings.options.data_dir), false)
     } else {
         let (from, to) = days(&args, wall_ms())?;
         let (begin, end) = (start_ms(from, &args.tz)?, start_ms(to.tomorrow()?, &args.tz)?);

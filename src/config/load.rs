@@ -447,6 +447,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// The text; empty if it cannot be read.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Content::Text(text) => text,
+            Content::Unreadable(_) => "",
+        }
+    }
+
     /// The name of a file and its present content.
     pub(super) fn of(file: &ConfigFile) -> (String, Content) {
         let mut problems = Problems::default();
@@ -643,6 +651,7 @@ pub(super) fn join(
             Value::Map(entries) => entries,
             Value::Null | Value::Failed => Vec::new(),
             Value::Scalar(_) | Value::List(_) => {
+                is_whole = false;
                 problems.add(
                     &root.at,
                     "not a mapping; write the name of a section, a colon and its keys",
@@ -691,7 +700,7 @@ pub(super) fn join(
 }
 
 /// The place of each value that a file has.
-fn places(nodes: &[&Node], files: &[SourceFile]) -> HashMap<String, (String, u32, u32)> {
+pub(super) fn places(nodes: &[&Node], files: &[SourceFile]) -> HashMap<String, (String, u32, u32)> {
     let mut places = HashMap::new();
     let mut left: Vec<&Node> = nodes.to_vec();
     while let Some(node) = left.pop() {

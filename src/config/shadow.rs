@@ -10,16 +10,18 @@
 //! # Bounds
 //! As for `policies/` (see `load`).
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-use super::check;
+use super::diagnosis::Diagnosis;
+use super::effective::Effective;
 use super::load::{
-    ConfigFile, Content, Holds, Loaded, Purpose, Snapshot, Source, SourceFile, join, version,
-    yaml_files,
+    ConfigFile, Content, Holds, Loaded, Purpose, Snapshot, Source, SourceFile, join, places,
+    version, yaml_files,
 };
 use super::policy::{Policy, Settings};
 use super::reader::node::{Node, Value};
@@ -28,6 +30,7 @@ use super::reader::shape::Shape as _;
 use super::sections::RawPolicy;
 use super::uses::Uses;
 use super::words::{self, Stamp, WordFiles};
+use super::{check, doubts, warn};
 use crate::clock;
 use crate::live::LiveFiles;
 use crate::metrics::Metrics;
@@ -42,10 +45,55 @@ pub(crate) struct Candidate {
     /// The sections that its own files have.
     sections: Vec<String>,
     pub(crate) files: Vec<String>,
+    /// Their texts.
+    texts: Vec<Arc<str>>,
     words: Vec<(PathBuf, Stamp)>,
+    details: Details,
+}
+
+/// The sections of a candidate and those that it takes from the policy in force, as they were read.
+#[derive(Debug, Default)]
+struct Details {
+    effective: Effective,
+    /// Settings that have no effect or cannot be meant.
+    doubts: Vec<String>,
+    places: HashMap<String, (String, u32, u32)>,
+}
+
+impl Details {
+    fn of(node: &Node, raw: &RawPolicy, files: &[SourceFile], problems: &Problems) -> Details {
+        let effective = Effective::of_policy((node, raw), problems);
+        let doubts = doubts::doubts(raw, &raw.json(), &effective);
+        Details { effective, doubts, places: places(&[node], files) }
+    }
 }
 
 impl Candidate {
+    /// Name and text of each of its files.
+    pub(crate) fn texts(&self) -> Vec<(&str, &str)> {
+        self.files.iter().map(|name| &**name).zip(self.texts.iter().map(|text| &**text)).collect()
+    }
+
+    /// Its settings, with those that it takes from the policy in force.
+    pub(crate) fn effective(&self) -> &Effective {
+        &self.details.effective
+    }
+
+    /// Every warning about its own sections.
+    pub(crate) fn warnings(&self, settings: &Settings) -> Vec<Diagnosis> {
+        let is_own = |text: &&String| {
+            let section = text.split(['.', ':', '[']).next().unwrap_or_default();
+            self.has(section)
+        };
+        let text_of = |file: &str| {
+            let found = self.texts().into_iter().find(|(name, _)| *name == file)?;
+            Some(found.1.to_owned())
+        };
+        let risks = warn::of(settings, &self.policy);
+        let own = risks.iter().chain(&self.details.doubts).filter(is_own);
+        own.map(|text| Diagnosis::warning(text, &self.details.places, &text_of)).collect()
+    }
+
     /// Whether a section is its own, and not that of the policy in force.
     pub(crate) fn has(&self, section: &str) -> bool {
         self.sections.iter().any(|own| own == section)
@@ -89,6 +137,7 @@ impl Candidate {
         let raw = RawPolicy::read(&node, &mut problems);
         let read = |raw| WordFiles::read(raw, &problems.folders);
         let words = raw.as_ref().map(read).unwrap_or_default();
+        let details = raw.as_ref().map(|raw| Details::of(&node, raw, &files, &problems));
         let texts = files.iter().map(|file| &*file.text).chain(used.iter().map(|text| &**text));
         let texts = texts.chain(words.texts());
         let version = version(texts);
@@ -105,8 +154,10 @@ impl Candidate {
             Some(policy) if problems.is_empty() => Ok(Some(Candidate {
                 policy,
                 sections,
+                texts: files.iter().map(|file| Arc::clone(&file.text)).collect(),
                 files: files.into_iter().map(|file| file.name).collect(),
                 words: words.stamps(),
+                details: details.unwrap_or_default(),
             })),
             _ => Err(problems),
         }
@@ -232,6 +283,17 @@ struct Seen {
     base: Arc<str>,
 }
 
+/// A change of the candidate.
+#[derive(Debug)]
+pub(crate) enum CandidateEdit {
+    /// Calls are judged by it.
+    Accepted(Arc<Candidate>),
+    /// There is none.
+    Removed,
+    /// It has problems; the last valid one goes on.
+    Refused { files: Vec<(String, Content)>, problems: Vec<String> },
+}
+
 /// Keeps the candidate up to date with its files, and with the policy in force.
 #[derive(Debug)]
 pub(crate) struct Shadow {
@@ -255,15 +317,15 @@ impl Shadow {
         Arc::clone(&self.slot)
     }
 
-    /// Looks at the files, and takes what has changed.
+    /// Looks at the files, and takes what has changed. Returns what that was.
     pub(crate) fn check(
         &mut self,
         (base, base_version): (&Snapshot, &Arc<str>),
         settings: &Settings,
         live: &LiveFiles,
         metrics: &Metrics,
-    ) {
-        let Some(folder) = self.folder.clone() else { return };
+    ) -> Option<CandidateEdit> {
+        let folder = self.folder.clone()?;
         let candidate = self.slot.get();
         let words = candidate.as_ref().map(|candidate| candidate.words.as_slice());
         let words = words.unwrap_or_default().iter();
@@ -276,20 +338,34 @@ impl Shadow {
             let lists = candidate.as_ref().is_none_or(|candidate| candidate.words == seen.words);
             known.files == seen.files && known.base == seen.base && lists
         });
-        if is_known || seen.files.is_empty() && self.seen.is_none() {
-            return;
+        if is_known {
+            return None;
+        }
+        if seen.files.is_empty() && self.seen.is_none() {
+            return Some(CandidateEdit::Removed);
         }
         let mut problems = Problems::default();
         problems.live = live.clone();
-        match Candidate::load(&folder, base, settings, Purpose::Serve, problems) {
-            Ok(Some(candidate)) => self.take(candidate, metrics),
-            Ok(None) => self.end(metrics),
-            Err(problems) => self.refuse(&seen, problems.lines(), metrics),
-        }
+        let edit = match Candidate::load(&folder, base, settings, Purpose::Serve, problems) {
+            Ok(Some(candidate)) => {
+                let candidate = Arc::new(candidate);
+                self.take(Arc::clone(&candidate), metrics);
+                CandidateEdit::Accepted(candidate)
+            }
+            Ok(None) => {
+                self.end(metrics);
+                CandidateEdit::Removed
+            }
+            Err(problems) => {
+                self.refuse(&seen, problems.lines(), metrics);
+                CandidateEdit::Refused { files: seen.files.clone(), problems: problems.lines() }
+            }
+        };
         self.seen = (!seen.files.is_empty()).then_some(seen);
+        Some(edit)
     }
 
-    fn take(&mut self, candidate: Candidate, metrics: &Metrics) {
+    fn take(&mut self, candidate: Arc<Candidate>, metrics: &Metrics) {
         let version = Arc::clone(&candidate.policy.version);
         tracing::info!(
             event = "candidate_loaded",
@@ -302,7 +378,7 @@ impl Shadow {
             files: candidate.files.clone(),
             problems: Vec::new(),
         });
-        self.slot.set(Some(Arc::new(candidate)));
+        self.slot.set(Some(candidate));
         metrics.shadow_last_reload_successful.set(1);
     }
 
@@ -373,7 +449,8 @@ mod tests {
         fn look(&mut self) -> Option<(Option<Arc<str>>, Vec<String>)> {
             let loaded = load(Some(self.dir.path())).expect("a good policy");
             let base = (&loaded.origin.snapshot, &loaded.policy.version);
-            self.shadow.check(base, &loaded.settings, &LiveFiles::default(), &self.metrics);
+            let live = LiveFiles::default();
+            drop(self.shadow.check(base, &loaded.settings, &live, &self.metrics));
             self.shadow.status.clone().map(|status| (status.version, status.problems))
         }
     }

@@ -12,26 +12,25 @@
 //! sections stand elsewhere, or `reload_now` says that it is meant. Does not: apply `gateway.yaml`;
 //! a change there is reported as waiting for a restart.
 
-use std::collections::HashMap;
-use std::fs;
+mod folders;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::Value as Json;
 
 use super::diagnosis::{Diagnosis, diagnoses};
-use super::load::{ConfigFile, Content, Loaded, Origin, Snapshot, Source};
+use super::load::{Content, Loaded, Origin, Snapshot, Source};
 use super::policy::{Policy, Settings};
 use super::reader::place::{Place, Problems};
 use super::reader::shape::Section;
 use super::sections::RawPolicy;
-use super::shadow::{self, Shadow, ShadowStatus, Slot};
+use super::shadow::{CandidateEdit, Shadow, ShadowStatus, Slot};
 use super::warn::{warnings, without_policy};
 use super::words;
 use crate::audit::{Audit, By, Edit, Kind};
@@ -39,6 +38,7 @@ use crate::clock;
 use crate::live::{LiveFiles, LiveWatch};
 use crate::lock::lock;
 use crate::metrics::Metrics;
+pub(crate) use folders::Folders;
 
 /// Quiet that is awaited after a change, so that several writes are one reload.
 const QUIET: Duration = Duration::from_millis(300);
@@ -177,6 +177,12 @@ impl Watcher {
         status
     }
 
+    /// `SEQ:HASH` of the last record of the audit.
+    pub(crate) fn audit_head(&self) -> Option<String> {
+        let (seq, hash) = self.shared.lock().audit.as_ref()?.status().head?;
+        Some(format!("{seq}:{hash}"))
+    }
+
     /// The place of the candidate policy.
     pub(crate) fn candidate(&self) -> Arc<Slot> {
         self.shared.lock().shadow.slot()
@@ -287,7 +293,7 @@ impl State {
             shadow: Shadow::of(origin.source.folder()),
         };
         state.report(true);
-        state.check_shadow();
+        state.check_shadow(&By::kind(Kind::Start));
         state
     }
 
@@ -295,14 +301,28 @@ impl State {
     /// differs.
     fn check(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
         let result = self.check_policy(ask, by);
-        self.check_shadow();
+        self.check_shadow(by);
         result
     }
 
-    fn check_shadow(&mut self) {
+    fn check_shadow(&mut self, by: &By) {
         let base = (&self.in_force, &self.status.version);
-        self.shadow.check(base, &self.settings, &self.live, &self.metrics);
+        let edit = self.shadow.check(base, &self.settings, &self.live, &self.metrics);
         self.status.shadow.clone_from(&self.shadow.status);
+        let (Some(audit), Some(edit)) = (&self.audit, edit) else { return };
+        match edit {
+            CandidateEdit::Accepted(candidate) => {
+                let (version, files) = (&*candidate.policy.version, candidate.texts());
+                let effective = candidate.effective();
+                audit.candidate_accepted(by, &Edit { version, files, effective });
+            }
+            CandidateEdit::Refused { files, problems } => {
+                let files: Vec<(&str, &str)> =
+                    files.iter().map(|(name, content)| (&**name, content.text())).collect();
+                audit.candidate_rejected(by, &files, problems);
+            }
+            CandidateEdit::Removed => audit.candidate_removed(by),
+        }
     }
 
     fn check_policy(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
@@ -382,14 +402,8 @@ impl State {
     /// Refuses an edit and keeps a record of it.
     fn reject(&mut self, problems: Problems, by: &By) -> Problems {
         if let Some(audit) = &self.audit {
-            let text = |content: &'_ Content| match content {
-                Content::Text(text) => Arc::clone(text),
-                Content::Unreadable(_) => Arc::from(""),
-            };
-            let texts: Vec<(&str, Arc<str>)> =
-                self.seen.iter().map(|(name, content)| (&**name, text(content))).collect();
             let files: Vec<(&str, &str)> =
-                texts.iter().map(|(name, text)| (*name, &**text)).collect();
+                self.seen.iter().map(|(name, content)| (&**name, content.text())).collect();
             audit.rejected(by, &files, problems.lines());
         }
         self.refuse(problems)
@@ -449,86 +463,4 @@ fn lost(before: &Snapshot, after: &Snapshot) -> Option<Problems> {
         }
     }
     (!problems.is_empty()).then_some(problems)
-}
-
-/// The folders under watch: those of the source, and those that its links lead to.
-pub(crate) struct Folders {
-    watcher: Option<RecommendedWatcher>,
-    /// Each path as it was when it was put under watch, so that a folder that was replaced is
-    /// watched anew.
-    watched: HashMap<PathBuf, u64>,
-}
-
-impl Folders {
-    pub(crate) fn new(signals: SyncSender<Signal>) -> Folders {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading the files is an access, too, and must not wake us again.
-            let of_interest =
-                event.as_ref().is_ok_and(|e| !matches!(e.kind, notify::EventKind::Access(_)));
-            if of_interest || event.is_err() {
-                drop(signals.try_send(Signal::Changed));
-            }
-        });
-        if let Err(error) = &watcher {
-            tracing::warn!(
-                event = "policy_polled",
-                %error, "no change events for configuration files; they are read every \
-                second instead");
-        }
-        Folders { watcher: watcher.ok(), watched: HashMap::new() }
-    }
-
-    /// On a system that tells nothing.
-    #[cfg(test)]
-    pub(crate) fn untold(_: SyncSender<Signal>) -> Folders {
-        Folders { watcher: None, watched: HashMap::new() }
-    }
-
-    /// Puts the folders of `source` under watch, as they are now; how long to wait at most before
-    /// the next look.
-    fn follow(&mut self, source: &Source) -> Duration {
-        let Some(watcher) = &mut self.watcher else { return POLL_UNTOLD };
-        let mut wanted: HashMap<PathBuf, u64> = HashMap::new();
-        let mut want = |folder: &Path| {
-            if let (Ok(real), Ok(found)) = (fs::canonicalize(folder), fs::metadata(folder)) {
-                wanted.insert(real, identity(&found));
-            }
-        };
-        source.folders().iter().for_each(|folder| want(folder));
-        let candidate = source.folder().map(shadow::folder_in);
-        candidate.iter().for_each(|folder| want(folder));
-        let mut files = source.files(&mut Problems::default());
-        files.extend(candidate.iter().flat_map(|folder| shadow::files_of(folder)));
-        for ConfigFile { path, .. } in files {
-            if let Some(parent) = fs::canonicalize(&path).ok().as_deref().and_then(Path::parent) {
-                want(parent);
-            }
-        }
-        self.watched.retain(|path, id| {
-            let keep = wanted.get(path) == Some(id);
-            if !keep {
-                drop(watcher.unwatch(path));
-            }
-            keep
-        });
-        let count = wanted.len();
-        for (path, id) in wanted {
-            if !self.watched.contains_key(&path)
-                && watcher.watch(&path, RecursiveMode::NonRecursive).is_ok()
-            {
-                self.watched.insert(path, id);
-            }
-        }
-        if self.watched.len() == count { POLL } else { POLL_UNTOLD }
-    }
-}
-
-#[cfg(unix)]
-fn identity(found: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(found)
-}
-
-#[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> u64 {
-    0
 }

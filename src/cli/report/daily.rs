@@ -1,11 +1,14 @@
 //! `tollgate report --daily`: one day as Markdown, short enough for a chat.
 
+use std::path::Path;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::overview::percent;
 use super::written::code;
 use super::{start_ms, today};
+use crate::audit;
 use crate::bounds::REPORT_LINES_MAX;
 use crate::failure::Failure;
 use crate::money::usd;
@@ -46,6 +49,16 @@ pub(crate) fn report(
         }
     }
     Ok(text)
+}
+
+/// The head of the audit in this data folder, to be compared later where nobody can change it;
+/// nothing without an audit.
+pub(crate) fn audit(data_dir: &Path) -> String {
+    let last = audit::entries(data_dir).ok().and_then(|all| all.into_iter().flatten().next_back());
+    last.map_or_else(String::new, |last| {
+        let head = audit::verify::Head { seq: last.seq, hash: last.hash }.text();
+        format!("\nHead of the audit: `{head}`.\n")
+    })
 }
 
 fn opening(all: &Summary, former: &Summary) -> String {

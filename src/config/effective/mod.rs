@@ -26,6 +26,8 @@ use super::reader::place::Problems;
 use super::reader::shape::Section;
 use super::sections::{RawGateway, RawPolicy};
 
+#[cfg(test)]
+pub(crate) use diff::ChangeKind;
 pub(crate) use diff::{Change, differences};
 pub(crate) use meaning::Meaning;
 pub(crate) use text::shown_value;
@@ -105,6 +107,14 @@ impl Effective {
         let mut walk = walk::Walk::new(read.problems, org);
         walk.top(&RawGateway::info(), &read.gateway.1.json(), read.gateway.0);
         walk.top(&RawPolicy::info(), &read.policy.1.json(), read.policy.0);
+        walk.out
+    }
+
+    /// The same of a policy alone.
+    pub(super) fn of_policy((node, raw): (&Node, &RawPolicy), problems: &Problems) -> Effective {
+        use super::reader::shape::Shape as _;
+        let mut walk = walk::Walk::new(problems, None);
+        walk.top(&RawPolicy::info(), &raw.json(), node);
         walk.out
     }
 
