@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
+use super::form::{TableForm, TextForm};
 use super::print;
 use super::report::start_ms;
 use crate::ailog::AuditRecord;
@@ -50,8 +51,8 @@ Example:
         #[arg(long, value_name = "WHEN")]
         to: Option<String>,
         /// Form of the output
-        #[arg(long, value_enum, default_value_t = ListFormat::Table)]
-        format: ListFormat,
+        #[arg(long, value_enum, default_value_t = TableForm::Table)]
+        format: TableForm,
     },
     /// Compare both copies of the records; name the first one that is broken
     #[command(after_help = "\
@@ -62,25 +63,9 @@ Example:
         #[arg(long, value_name = "SEQ:HASH", value_parser = head)]
         head: Option<Head>,
         /// Form of the output
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = TextForm::Text)]
+        format: TextForm,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ListFormat {
-    /// Lines for people.
-    Table,
-    /// One JSON object.
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// A line for people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 fn head(text: &str) -> Result<Head, String> {
@@ -120,7 +105,7 @@ struct Listed {
 fn list(
     settings: &Settings,
     (from, to): (Option<i64>, Option<i64>),
-    format: ListFormat,
+    format: TableForm,
 ) -> Result<(), Failure> {
     let (mut objects, mut rows) = (Vec::new(), Vec::new());
     let lines = Lines::open(&settings.options.data_dir).map_err(|e| unreadable(&e, settings))?;
@@ -135,15 +120,15 @@ fn list(
             continue;
         }
         match format {
-            ListFormat::Json => objects.push(serde_json::from_str(&line).unwrap_or(Json::Null)),
-            ListFormat::Table => rows.push(told(&record)),
+            TableForm::Json => objects.push(serde_json::from_str(&line).unwrap_or(Json::Null)),
+            TableForm::Table => rows.push(told(&record)),
         }
     }
-    if format == ListFormat::Json {
+    if format == TableForm::Json {
         let chain =
             audit::chain(&settings.options.data_dir).map_err(|e| unreadable(&e, settings))?;
         let document = Listed { version: 1, chain, records: objects };
-        return print::json(&serde_json::to_string(&document).unwrap_or_default());
+        return print::document(&document);
     }
     match rows.is_empty() {
         true => print::line("no records"),
@@ -203,7 +188,7 @@ struct Verified {
     problem: Option<Json>,
 }
 
-fn verify(settings: &Settings, head: Option<&Head>, format: Format) -> Result<(), Failure> {
+fn verify(settings: &Settings, head: Option<&Head>, format: TextForm) -> Result<(), Failure> {
     let (file, fault) = both(settings, head)?;
     let last = file.iter().flatten().next_back();
     let text = |fault: &Fault| match fault.copy {
@@ -213,7 +198,7 @@ fn verify(settings: &Settings, head: Option<&Head>, format: Format) -> Result<()
         Some(copy) => format!("{copy}: {}", fault.message),
         None => fault.message.clone(),
     };
-    if format == Format::Json {
+    if format == TextForm::Json {
         let head =
             last.map(|last| json!({"seq": last.seq, "hash": crate::digest::hex(&last.hash)}));
         let problem = fault.as_ref().map(|fault| {
@@ -222,16 +207,16 @@ fn verify(settings: &Settings, head: Option<&Head>, format: Format) -> Result<()
         });
         let document =
             Verified { version: 1, ok: fault.is_none(), records: file.len(), head, problem };
-        print::json(&serde_json::to_string(&document).unwrap_or_default())?;
+        print::document(&document)?;
     }
     match (fault, format) {
-        (Some(fault), Format::Text) => {
+        (Some(fault), TextForm::Text) => {
             print::line(&text(&fault))?;
             Err(Failure::User("the audit is broken".to_owned()))
         }
-        (Some(_), Format::Json) => Err(Failure::User(String::new())),
-        (None, Format::Json) => Ok(()),
-        (None, Format::Text) => print::line(&summary(&file)),
+        (Some(_), TextForm::Json) => Err(Failure::User(String::new())),
+        (None, TextForm::Json) => Ok(()),
+        (None, TextForm::Text) => print::line(&summary(&file)),
     }
 }
 

@@ -1,17 +1,22 @@
 //! `tollgate config show|diff`: the effective configuration, and what changes between two of them.
 //!
 //! Guarantees: secrets are masked; variables that are not set are no problem, so that both commands
-//! work without a gateway's secrets. Does not: connect, or check what `check` alone does.
+//! work without a gateway's secrets. Does not: connect, except to a store whose figures were asked
+//! for, or check what `check` alone does.
+
+mod past;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::form::TextForm;
 use super::print;
 use crate::config::effective::{Change, Effective, differences};
 use crate::config::{self, Loaded};
 use crate::failure::Failure;
 use crate::ids::OrgId;
+use past::Past;
 
 /// Arguments of `tollgate config`.
 #[derive(Debug, clap::Args)]
@@ -35,34 +40,28 @@ Examples:
         #[arg(long, value_name = "ORG", value_parser = org)]
         org: Option<String>,
         /// Form of the output
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = TextForm::Text)]
+        format: TextForm,
     },
     /// Print what changes between two configurations, by meaning
     #[command(after_help = "\
-Example:
-  tollgate config diff /etc/tollgate new-config --exit-code")]
+Examples:
+  tollgate config diff /etc/tollgate new-config --exit-code
+  tollgate config diff /etc/tollgate new-config --from 2026-11-01 --to 2026-11-30")]
     Diff {
         /// The configuration before: folder or file
         a: PathBuf,
         /// The configuration after: folder or file
         b: PathBuf,
+        #[command(flatten)]
+        past: past::Args,
         /// Form of the output
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = TextForm::Text)]
+        format: TextForm,
         /// Exit with 1 if there is a difference
         #[arg(long)]
         exit_code: bool,
     },
-}
-
-/// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Lines for people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 fn org(text: &str) -> Result<String, String> {
@@ -85,10 +84,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let loaded = load(config.as_deref(), org.as_deref())?;
             show(&loaded.origin.effective, org.as_deref(), *format)
         }
-        Action::Diff { a, b, format, exit_code } => {
-            let (a, b) = (load(Some(a), None)?, load(Some(b), None)?);
-            let changes = changes(&a.origin.effective, &b.origin.effective);
-            diff(&changes, *format)?;
+        Action::Diff { a, b, past, format, exit_code } => {
+            let (old, new) = (load(Some(a), None)?, load(Some(b), None)?);
+            let changes = changes(&old.origin.effective, &new.origin.effective);
+            let has_limits = changes.iter().any(|change| change.key.starts_with("limits"));
+            let past = if has_limits { past::read(past, (a, b))? } else { None };
+            diff(&changes, past.as_ref(), *format)?;
             match changes.is_empty() || !exit_code {
                 true => Ok(()),
                 false => Err(Failure::User(String::new())),
@@ -114,12 +115,12 @@ struct Shown<'a> {
     keys: Vec<Json>,
 }
 
-fn show(effective: &Effective, org: Option<&str>, format: Format) -> Result<(), Failure> {
+fn show(effective: &Effective, org: Option<&str>, format: TextForm) -> Result<(), Failure> {
     let settings = effective.settings.iter();
     match format {
-        Format::Text => print::line(&settings.map(|s| s.line()).collect::<Vec<_>>().join("\n")),
-        Format::Json => {
-            document(&Shown { version: 1, org, keys: settings.map(|s| s.json()).collect() })
+        TextForm::Text => print::line(&settings.map(|s| s.line()).collect::<Vec<_>>().join("\n")),
+        TextForm::Json => {
+            print::document(&Shown { version: 1, org, keys: settings.map(|s| s.json()).collect() })
         }
     }
 }
@@ -127,19 +128,30 @@ fn show(effective: &Effective, org: Option<&str>, format: Format) -> Result<(), 
 #[derive(serde::Serialize)]
 struct Changed<'a> {
     version: u32,
-    changes: &'a [Change],
+    changes: Vec<WithPast<'a>>,
 }
 
-fn diff(changes: &[Change], format: Format) -> Result<(), Failure> {
+#[derive(serde::Serialize)]
+struct WithPast<'a> {
+    #[serde(flatten)]
+    change: &'a Change,
+    past: Json,
+}
+
+fn diff(changes: &[Change], past: Option<&Past>, format: TextForm) -> Result<(), Failure> {
     match (format, changes) {
-        (Format::Json, _) => document(&Changed { version: 1, changes }),
-        (Format::Text, []) => print::line("no difference"),
-        (Format::Text, changes) => {
-            print::line(&changes.iter().map(Change::sentence).collect::<Vec<_>>().join("\n"))
+        (TextForm::Json, changes) => {
+            let of = |change| past.map_or(Json::Null, |past| past.json(change));
+            let changes = changes.iter().map(|change| WithPast { change, past: of(change) });
+            print::document(&Changed { version: 1, changes: changes.collect() })
+        }
+        (TextForm::Text, []) => print::line("no difference"),
+        (TextForm::Text, changes) => {
+            let line = |change: &Change| match past.and_then(|past| past.told(change)) {
+                Some(figure) => format!("{} ({figure})", change.sentence()),
+                None => change.sentence(),
+            };
+            print::line(&changes.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
     }
-}
-
-fn document(document: &impl serde::Serialize) -> Result<(), Failure> {
-    print::json(&serde_json::to_string(document).unwrap_or_default())
 }

@@ -13,6 +13,7 @@ pub mod config;
 mod csv;
 pub mod demo;
 pub mod export;
+mod form;
 pub mod healthcheck;
 pub mod import;
 pub mod intent;

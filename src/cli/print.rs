@@ -25,6 +25,14 @@ pub(crate) fn json(text: &str) -> Result<(), Failure> {
     raw(&format!("{}\n", visible_json(text)))
 }
 
+/// A document as JSON.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn document(document: &impl serde::Serialize) -> Result<(), Failure> {
+    json(&serde_json::to_string(document).unwrap_or_default())
+}
+
 /// The text as it is, for those that have seen to it themselves.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 
 use super::export::stretch;
+use super::form::TableForm;
 use super::print;
 use super::progress::Progress;
 use crate::ailog::columns::{Value, at, iso};
@@ -36,19 +37,11 @@ pub struct Args {
     #[arg(long, value_name = "DAY", value_parser = super::report::day)]
     to: Option<Date>,
     /// Format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = TableForm::Table)]
+    format: TableForm,
     /// Exit with 1 if anything would have changed
     #[arg(long)]
     exit_code: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Lines for people
-    Table,
-    /// One JSON object
-    Json,
 }
 
 /// Runs the command. `loaded`: the configuration of the gateway whose log is read.
@@ -81,8 +74,8 @@ pub(crate) fn run(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
     let times = span.map(|_| (iso(first), iso(last))).unwrap_or_default();
     let (tally, times) = (&asking.tally, (times.0.as_str(), times.1.as_str()));
     match args.format {
-        Format::Table => print::line(&tally.to_text(&candidate.version, times))?,
-        Format::Json => print::json(&tally.to_json(&candidate.version, times).to_string())?,
+        TableForm::Table => print::line(&tally.to_text(&candidate.version, times))?,
+        TableForm::Json => print::json(&tally.to_json(&candidate.version, times).to_string())?,
     }
     match args.exit_code && !tally.changes.are_none() {
         true => Err(Failure::User("the policy would have decided otherwise".to_owned())),
@@ -190,6 +183,7 @@ pub(crate) fn logged<'a>(row: &Values<'a>) -> LoggedCall<'a> {
         endpoint: text!("endpoint"),
         provider: first_provider(row, column!("attempts_log")).unwrap_or(text!("provider")),
         model: text!("model"),
+        downgraded: text!("downgraded"),
         response_model: text!("response_model"),
         is_ok: text!("outcome") == "ok",
         error_code: text!("error_code"),

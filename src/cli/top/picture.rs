@@ -5,6 +5,7 @@
 
 use super::read::{Limit, Limits, Provider, State, Store, Sum};
 use super::view::View;
+use crate::money::thousands;
 use crate::visible::visible;
 
 /// The meaning of a piece of a line.
@@ -347,18 +348,6 @@ fn money(usd: Option<f64>) -> String {
         Some(usd) if usd != 0.0 && usd.abs() < 0.01 => format!("${usd:.6}"),
         Some(usd) => format!("${usd:.2}"),
     }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn bytes(count: u64) -> String {

@@ -70,12 +70,20 @@ fn of_one(
                 findings.unit(&at);
                 let modes = at.texts();
                 if modes.iter().any(|mode| mode == "post_call") {
-                    findings.approximate(&at, "redaction.answers", "values the caller sent stay");
+                    findings.approximate(
+                        &at,
+                        "redaction.answers",
+                        "values that the caller has sent stay in the answer",
+                    );
                     output.set("redaction.answers", "mask");
                 } else if is_default {
                     findings.exact(&at, "redaction");
                 } else {
-                    findings.approximate(&at, "redaction", "for all calls, not on request");
+                    findings.approximate(
+                        &at,
+                        "redaction",
+                        "it holds for all calls, not only on request",
+                    );
                 }
             }
             "default_on" if is_default => findings.exact(&at, "redaction"),
@@ -94,7 +102,11 @@ fn of_one(
             }
             "presidio_filter_scope" => match at.raw() {
                 Some("output" | "both") => {
-                    findings.approximate(&at, "redaction.answers", "values the caller sent stay");
+                    findings.approximate(
+                        &at,
+                        "redaction.answers",
+                        "values that the caller has sent stay in the answer",
+                    );
                     output.set("redaction.answers", "mask");
                 }
                 _ => findings.exact(&at, "redaction"),
@@ -107,12 +119,13 @@ fn of_one(
                 let (ours, others): (Vec<String>, Vec<String>) =
                     phrases.into_iter().partition(fits);
                 match (ours.is_empty(), others.is_empty()) {
-                    (true, _) => findings.unsupported(&at, "words are not detected here anyway"),
+                    (true, _) => findings
+                        .unsupported(&at, "words are not detected here, so none has to be allowed"),
                     (false, true) => {
                         findings.approximate(&at, "redaction.allow", "whole values are compared");
                     }
                     (false, false) => {
-                        let message = "addresses and numbers; words are not detected here anyway";
+                        let message = "only addresses and numbers are carried over; words are not detected here";
                         findings.approximate(&at, "redaction.allow", message);
                     }
                 }
@@ -122,8 +135,7 @@ fn of_one(
         }
     }
     if !has_entities {
-        let message =
-            "no `pii_entities_config`: all of Presidio's entities there, email and phone here";
+        let message = "there is no `pii_entities_config`; LiteLLM masks all of Presidio's entities, Tollgate email and phone";
         findings.approximate(params, "redaction.entities", message);
         add(entities, "email");
         add(entities, "phone");

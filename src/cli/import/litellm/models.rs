@@ -54,7 +54,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("organization", "set the header at the application, and name it in `forward_headers`"),
     ("extra_headers", "applications set headers; see `providers.*.forward_headers`"),
 ];
-const DEFAULTS: &str = "a default of requests; applications set it themselves";
+const DEFAULTS: &str = "this is a default of requests; set it in the application";
 const DEFAULT_KEYS: &[&str] = &[
     "temperature",
     "max_tokens",
@@ -130,7 +130,8 @@ fn deployment<'n>(
         return None;
     };
     if rest.contains('*') && rest != name && name != "*" && rest != "*" {
-        findings.unsupported(at, "a pattern that changes names; the model is left out");
+        findings
+            .unsupported(at, "the pattern changes the name of the model; the model is left out");
         return None;
     }
     if rest == "*" && name.contains('/') {
@@ -161,7 +162,11 @@ fn others(own: &At<'_>, target: &mut Target, findings: &mut Findings) -> Option<
             "timeout" | "stream_timeout" => {
                 if let Some(seconds) = at.seconds() {
                     let to = "routing.models[].to[].timeouts.first_byte";
-                    findings.approximate(&at, to, "the time to the head of the answer");
+                    findings.approximate(
+                        &at,
+                        to,
+                        "it is the longest time to the head of the answer",
+                    );
                     target.first_byte = Some(seconds);
                 }
             }
@@ -182,7 +187,8 @@ fn others(own: &At<'_>, target: &mut Target, findings: &mut Findings) -> Option<
 /// `drop_params` as `routing.on_loss`.
 pub(super) fn drop_params(at: &At<'_>, findings: &mut Findings) -> Option<bool> {
     let drops = at.switch()?;
-    let message = "for all models, and for fields that a target of another format cannot express";
+    let message =
+        "it holds for all models, and for fields that a target of another format cannot express";
     findings.approximate(at, "routing.on_loss", message);
     Some(drops)
 }
@@ -235,14 +241,18 @@ fn share(list: &At<'_>, groups: &[Group], findings: &mut Findings) {
                 let message = "a provider's capacity is not limited here; see `limits` for callers";
                 findings.unsupported(&at, message);
             } else {
-                findings.approximate(&at, to, "a share of the calls, not a bound");
+                findings.approximate(&at, to, "it is a share of the calls, not a limit");
             }
         }
         if let Some(at) = params.get("weight") {
             findings.exact(&at, to);
         }
         if let Some(at) = params.get("order") {
-            findings.approximate(&at, to, "later ones get only calls that failed elsewhere");
+            findings.approximate(
+                &at,
+                to,
+                "later targets get only calls that failed at earlier ones",
+            );
         }
     }
 }

@@ -39,7 +39,8 @@ impl Prices {
             let Some(given) = given else { continue };
             let (Some(_), Some((price, is_exact))) = (model, given.raw().and_then(per_million))
             else {
-                findings.unsupported(&given, "not an amount of a single model; set `prices`");
+                findings
+                    .unsupported(&given, "this is not an amount for a single model; set `prices`");
                 continue;
             };
             let to_key = format!("prices[].{to}");

@@ -181,7 +181,10 @@ fn address(
                 vendor.prefix,
                 "openai" | "text-completion-openai" | "anthropic" | "gemini"
             ) {
-                let message = format!("no `api_base`, so the public address {}", vendor.base_url);
+                let message = format!(
+                    "there is no `api_base`; this is the public address: {}",
+                    vendor.base_url
+                );
                 findings.approximate(&params.own, to, &message);
             }
             vendor.base_url.to_owned()
@@ -202,7 +205,11 @@ fn key(
         made.insert("api_key".to_owned(), json!(text));
     } else if !vendor.variable.is_empty() {
         let variable = vendor.variable;
-        findings.approximate(&params.own, to, &format!("no `api_key`, so the variable {variable}"));
+        findings.approximate(
+            &params.own,
+            to,
+            &format!("there is no `api_key`; set the variable {variable}"),
+        );
         made.insert("api_key".to_owned(), json!(format!("${{{variable}}}")));
     }
 }
@@ -211,7 +218,7 @@ fn azure(made: &mut Map<String, Json>, params: &Params<'_>, findings: &mut Findi
     let to = "providers.*.base_url";
     let Some((at, text)) = params.get("api_base").and_then(|at| Some((at.clone(), at.text()?)))
     else {
-        let message = "no `api_base`, so the variable AZURE_API_BASE";
+        let message = "there is no `api_base`; set the variable AZURE_API_BASE";
         findings.approximate(&params.own, to, message);
         made.insert("base_url".to_owned(), json!("${AZURE_API_BASE}"));
         return azure_key(made, params, findings);
@@ -236,7 +243,7 @@ fn azure_key(
         None => findings.approximate(
             &params.own,
             "providers.*.api_version",
-            "no `api_version`: here it is v1, in LiteLLM a dated one",
+            "there is no `api_version`; Tollgate uses v1, LiteLLM a dated one",
         ),
     }
     let mut entra = Map::new();
@@ -249,7 +256,11 @@ fn azure_key(
         let to = "providers.*.api_key";
         let key = params.take("api_key", to, findings);
         if key.is_none() {
-            findings.approximate(&params.own, to, "no `api_key`, so the variable AZURE_API_KEY");
+            findings.approximate(
+                &params.own,
+                to,
+                "there is no `api_key`; set the variable AZURE_API_KEY",
+            );
         }
         let key = key.unwrap_or_else(|| "${AZURE_API_KEY}".to_owned());
         made.insert("api_key".to_owned(), json!(key));
@@ -269,7 +280,7 @@ fn vertex(
     let to = "providers.*.base_url";
     let mut part = |name: &str, variable: &str| {
         params.take(name, to, findings).unwrap_or_else(|| {
-            let message = format!("no `{name}`, so the variable {variable}");
+            let message = format!("there is no `{name}`; set the variable {variable}");
             findings.approximate(&params.own, to, &message);
             format!("${{{variable}}}")
         })
@@ -313,7 +324,7 @@ fn bedrock(made: &mut Map<String, Json>, params: &Params<'_>, findings: &mut Fin
     auth.insert("type".to_owned(), json!("aws"));
     let region = params.take("aws_region_name", "providers.*.auth.region", findings);
     let region = region.unwrap_or_else(|| {
-        let message = "no `aws_region_name`, so the variable AWS_REGION";
+        let message = "there is no `aws_region_name`; set the variable AWS_REGION";
         findings.approximate(&params.own, "providers.*.auth.region", message);
         "${AWS_REGION}".to_owned()
     });

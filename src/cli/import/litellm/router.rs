@@ -20,7 +20,7 @@ impl<'n> Sections<'n> {
         let here = self.router.as_ref().and_then(|at| at.get(name));
         let there = self.general.as_ref().and_then(|at| at.get(name));
         if let (Some(_), Some(there)) = (&here, &there) {
-            findings.unsupported(there, &format!("`router_settings.{name}` counts before it"));
+            findings.unsupported(there, &format!("`router_settings.{name}` overrides it"));
         }
         here.or(there)
     }
