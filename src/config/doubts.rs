@@ -141,8 +141,8 @@ fn limits(path: &str, own: &Json, base: Option<&Json>, list: &mut Vec<String>) {
         for part in ["each_key", "each_user"] {
             if amount(&own[part][limit]).is_some_and(|part| part > whole) {
                 let text = format!(
-                    "{path}.{part}.{limit}: {} is never reached, because `{path}.{limit}` of all \
-                     together is {}; lower it, or set it to off",
+                    "{path}.{part}.{limit}: {} is never reached, because `{path}.{limit}` is {} for \
+                     all callers together; lower it, or set it to off",
                     shown(&own[part][limit]),
                     shown(&own[limit])
                 );
@@ -152,8 +152,8 @@ fn limits(path: &str, own: &Json, base: Option<&Json>, list: &mut Vec<String>) {
         for (at, model) in own["models"].as_array().into_iter().flatten().enumerate() {
             if amount(&model[limit]).is_some_and(|part| part > whole) {
                 let text = format!(
-                    "{path}.models[{at}].{limit}: {} is never reached, because `{path}.{limit}` of \
-                     all models is {}; lower it, or set it to off",
+                    "{path}.models[{at}].{limit}: {} is never reached, because `{path}.{limit}` is \
+                     {} for all models together; lower it, or set it to off",
                     shown(&model[limit]),
                     shown(&own[limit])
                 );

@@ -82,10 +82,11 @@ fn problems(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// Words that begin a remedy.
-const REMEDIES: [&str; 19] = [
+const REMEDIES: [&str; 20] = [
     "accept",
     "add",
     "choose",
+    "close",
     "configure",
     "correct",
     "define",
@@ -803,7 +804,7 @@ fn rules_of_the_policy() {
         (
             "prices: [{model: m, input: 1, output: 1, above: -1}]",
             "1:49: prices[0].above: ",
-            "number",
+            "negative",
         ),
         ("limit: {}", "1:1: limit: ", "did you mean `limits`?"),
         ("- a", "1:1: ", "not a mapping"),

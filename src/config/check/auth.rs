@@ -41,6 +41,8 @@ pub(crate) fn ways_in(raw: &At<RawAuth>, problems: &mut Problems) {
     // A file that cannot be read is told already.
     let is_told = |at: &Place| problems.is_unresolved(&at.path);
     let is_told = is_told(&given.secret.at) || given.secrets.iter().any(|entry| is_told(&entry.at));
+    // Of a list with a wrong word it is not known whether it has jwt.
+    let is_told = is_told || problems.has_below("auth.accept");
     if is_set || is_told || !given.jwks.value.trim().is_empty() {
         return;
     }

@@ -142,6 +142,11 @@ impl Problems {
         self.list.push(Problem { at: at.clone(), message: message.into() });
     }
 
+    /// Whether there is a problem at or below a path.
+    pub fn has_below(&self, path: &str) -> bool {
+        self.list.iter().any(|problem| is_within(&problem.at.path, path))
+    }
+
     /// From now on a reference that cannot be resolved is kept apart: it is a problem only if its
     /// value is used (see [`Problems::use_unresolved`]).
     pub fn keep_unresolved(&mut self) {

@@ -36,12 +36,8 @@ pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) ->
             if stop.message.starts_with(NOT_YAML) {
                 let line =
                     text.lines().nth(stop.at.line.saturating_sub(1) as usize).unwrap_or_default();
-                // `{key: ${NAME}}` is the likeliest slip in such a line.
-                stop.message.push_str(if line.contains("${") {
-                    "; put quotes around a ${…} between { } or [ ]"
-                } else {
-                    "; correct the syntax here or in the line before"
-                });
+                let remedy = remedy(&stop.message, line);
+                stop.message.push_str(remedy);
             }
             if let Some((line, column)) = indenting_tab(text, stop.at.line) {
                 stop.at = stop.at.moved(line, column);
@@ -50,6 +46,22 @@ pub(crate) fn parse(text: &str, file: Option<usize>, problems: &mut Problems) ->
             builder.problems.add(&stop.at, stop.message);
             None
         }
+    }
+}
+
+/// The likeliest correction of a mistake, by what the parser says and the line where it stands.
+fn remedy(message: &str, line: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match () {
+        () if line.contains("${") => "; put quotes around a ${…} between { } or [ ]",
+        () if says(&["mapping values"]) => {
+            "; put quotes around a value that holds a colon, or indent the line as its neighbours"
+        }
+        () if says(&["anchor"]) => "; put quotes around a value that begins with * or &",
+        () if says(&["':' indicator", "bracket", "flow"]) => {
+            "; close the bracket that is open here or in a line before"
+        }
+        () => "; correct the syntax here or in the line before",
     }
 }
 

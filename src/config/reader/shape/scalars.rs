@@ -76,10 +76,14 @@ macro_rules! whole {
         impl Shape for $ty {
             fn read(node: &Node, problems: &mut Problems) -> Option<$ty> {
                 parsed(node, "a whole number", problems, |text| {
-                    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-                    let reason = || match digits {
-                        true => format!("is too large; write at most {}", <$ty>::MAX),
-                        false => "is not a whole number; write 0 or more".to_owned(),
+                    let are_digits =
+                        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                    let reason = || match text.strip_prefix('-') {
+                        Some(rest) if are_digits(rest) => "is negative; write 0 or more".to_owned(),
+                        None if are_digits(text) => {
+                            format!("is too large; write at most {}", <$ty>::MAX)
+                        }
+                        _ => "is not a whole number; write 0 or more".to_owned(),
                     };
                     values::whole(text).and_then(|n| <$ty>::try_from(n).ok()).ok_or_else(reason)
                 })
