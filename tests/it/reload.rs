@@ -1,10 +1,16 @@
 //! Policies are edited under load: no call is dropped, a bad edit is refused whole.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::identity::sha256;
 use crate::support::step::{self, Act};
-use crate::support::{Provider, Setup, chat, eventually, jwt, request};
+use crate::support::{Gateway, Provider, Seen, Setup, chat, eventually, jwt, request};
 
 #[test]
 fn a_word_list_in_a_file_is_read_again_when_it_changes() {
@@ -97,6 +103,147 @@ fn edits_never_drop_a_call() {
     assert!(calls.load(Ordering::SeqCst) > 20, "{calls:?}");
     let reply = gateway.chat("acme", "hi");
     assert_eq!(reply.ok().header("x-ratelimit-limit-requests"), Some("59995"));
+}
+
+/// The policy of a number: the model that is asked for, its price and what is redacted depend on it.
+fn numbered(number: u64) -> String {
+    let (price, entity) = (number + 1, if number.is_multiple_of(2) { "email" } else { "iban" });
+    format!(
+        "routing: {{default: [openai], models: [{{match: gpt-4o-mini, to: [{{provider: openai, \
+         model: model-{number}}}]}}]}}\nredaction: {{entities: [{entity}]}}\nprices: [{{model: \
+         model-{number}, input: {price}, output: {price}}}]\n"
+    )
+}
+
+/// The events of a stream in the name of a model.
+fn events_of(model: &str) -> Vec<String> {
+    let events = step::chat_events(&["first ", "last "], true);
+    events.iter().map(|event| event.replace("gpt-4o-mini-2024-07-18", model)).collect()
+}
+
+/// An answer in the name of the model that is asked for, as a stream to those who ask for one.
+fn in_the_name_of_its_model(seen: &Seen) -> Vec<u8> {
+    let model = seen.json()["model"].as_str().expect("a model").to_owned();
+    let step = if seen.text().contains("\"stream\":true") {
+        step::sse_together(&events_of(&model))
+    } else {
+        let mut body = step::chat_body("hello");
+        body["model"] = model.into();
+        step::json(200, &body)
+    };
+    let sent = step.into_iter().filter_map(|act| match act {
+        Act::Send(bytes) => Some(bytes),
+        _ => None,
+    });
+    sent.flatten().collect()
+}
+
+/// The bytes of a call, which names an address.
+fn call(is_stream: bool) -> Vec<u8> {
+    let mut body = chat("write to ann@example.com");
+    body["stream"] = is_stream.into();
+    let bearer = format!("Bearer {}", jwt("acme"));
+    let headers = [("authorization", &*bearer)];
+    request("POST", "/v1/chat/completions", &headers, body.to_string().as_bytes())
+}
+
+/// The number of each version that was accepted, by the audit.
+fn numbers_of_versions(gateway: &Gateway, last: u64) -> HashMap<String, u64> {
+    let numbers: HashMap<String, u64> = (0..=last).map(|n| (sha256(&numbered(n)), n)).collect();
+    let text = std::fs::read_to_string(gateway.folder().join("data/audit.jsonl")).expect("audit");
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
+    let number = |record: Value| {
+        let sums = record["files"].as_array()?.iter().filter_map(|file| file["sha256"].as_str());
+        let number = sums.filter_map(|sum| numbers.get(sum)).next()?;
+        Some((record["version"].as_str()?.to_owned(), *number))
+    };
+    records.filter_map(number).collect()
+}
+
+#[test]
+fn a_thousand_edits_under_load_fail_no_call_and_cut_no_stream() {
+    const EDITS: u64 = 1_000;
+    const CALLERS: usize = 4;
+    let provider = Provider::start();
+    let mut gateway = Setup::new(&provider).start();
+    let before = gateway.policy_version();
+    gateway.write_policy("numbers", &numbered(0));
+    eventually("the first policy", || (gateway.policy_version() != before).then_some(()));
+    // Streams that are open all the while.
+    let long: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (events, (gate, go)) = (events_of("model-0"), step::gate());
+            let mut script = step::sse_open(&events[..2]);
+            script.push(gate);
+            script.extend(step::sse_rest(&events[2..]));
+            provider.script([script]);
+            let mut connection = gateway.connect();
+            connection.send(&call(true));
+            let head = connection.head().expect("a head");
+            connection.chunks_until("first ");
+            (connection, head, go)
+        })
+        .collect();
+    provider.always(vec![Act::Reply(Arc::new(in_the_name_of_its_model))]);
+    // Short calls and short streams.
+    let (stop, (done, is_done)) = (Arc::new(AtomicBool::new(false)), channel());
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (stop, done, mut connection) = (Arc::clone(&stop), done.clone(), gateway.connect());
+            std::thread::spawn(move || {
+                let is_stream = caller % 2 == 1;
+                let (call, mut calls) = (call(is_stream), 0);
+                while !stop.load(Ordering::SeqCst) {
+                    let reply = connection.send(&call).reply();
+                    assert!(!is_stream || reply.ok().text().ends_with("[DONE]\n\n"), "{reply:?}");
+                    reply.ok();
+                    calls += 1;
+                    let _ = done.send(());
+                }
+                calls
+            })
+        })
+        .collect();
+    // As fast as calls are answered: a minute has room for more than these.
+    for number in 1..=EDITS {
+        gateway.write_policy("numbers", &numbered(number));
+        is_done.recv_timeout(Duration::from_secs(60)).expect("a call that was answered");
+    }
+    let model = format!("model-{EDITS}");
+    eventually("the last policy", || {
+        let config = gateway.config();
+        config["config"]["policy"]["routing"].to_string().contains(&*model).then_some(())
+    });
+    assert_eq!(gateway.config()["last_refused"], Value::Null);
+    for (mut connection, mut head, go) in long {
+        go.send(()).expect("a provider");
+        connection.body(&mut head);
+        assert!(head.complete && head.text().ends_with("[DONE]\n\n"), "{}", head.text());
+    }
+    stop.store(true, Ordering::SeqCst);
+    let calls: usize =
+        callers.into_iter().map(|caller| caller.join().expect("no call failed")).sum();
+    assert_eq!(gateway.chat("acme", "hi").json()["model"], *model);
+    let numbers = numbers_of_versions(&gateway, EDITS);
+    let rows = gateway.stop();
+    assert_eq!(rows.len(), calls + CALLERS + 1);
+    let mut of_number: HashMap<u64, usize> = HashMap::new();
+    for row in &rows {
+        assert_eq!(row["outcome"], "ok");
+        let number = numbers[row["policy_version"].as_str().expect("a version")];
+        *of_number.entry(number).or_default() += 1;
+        assert_eq!(row["response_model"], format!("model-{number}"), "{row:?}");
+        let cost = row["cost_usd"].as_f64().expect("a price") * 1e6;
+        let expected = 18.0 * (number + 1) as f64;
+        assert!((cost - expected).abs() < 1e-3, "{number}: {cost}, {expected}");
+        // The last call names no address.
+        if row["prompt_chars"] != json!(2) {
+            let redacted = u64::from(number.is_multiple_of(2));
+            assert_eq!(row["redacted_emails"], json!(redacted), "{row:?}");
+        }
+    }
+    assert!(of_number[&0] >= CALLERS && of_number[&EDITS] >= 1, "{of_number:?}");
+    assert!(of_number.len() > 20, "edits come into force while calls are made: {of_number:?}");
 }
 
 #[test]
