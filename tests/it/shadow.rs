@@ -201,8 +201,9 @@ fn an_invalid_candidate_is_reported_and_calls_never_notice() {
         (&json!(good), &json!(good))
     );
     let change = &records[2]["diff"];
-    assert_eq!(change.as_array().map(Vec::len), Some(1), "{change}");
-    let change = &change[0];
+    // The candidate says nothing of requests in a minute, so they are as by default.
+    assert_eq!(change.as_array().map(Vec::len), Some(2), "{change}");
+    let change = &change[1];
     assert_eq!(
         (&change["key"], &change["old"], &change["new"]),
         (&json!("limits.burst"), &json!(60000), &json!(1)),
@@ -223,7 +224,7 @@ fn run_to_json(gateway: &Gateway, arguments: &[&str]) -> Value {
 fn check_tells_the_warnings_of_a_candidate() {
     let provider = Provider::start();
     let gateway = Setup::new(&provider).start();
-    write(&gateway, "one", "redaction: {patterns: [{name: all, pattern: '.+'}]}\n");
+    write(&gateway, "one", "redaction: {custom: [{name: all, pattern: '.+'}]}\n");
     let checked = run_to_json(&gateway, &["check", "--format", "json"]);
     assert_eq!(checked["ok"], json!(true), "{checked}");
     let problems = checked["problems"].as_array().expect("a list");
@@ -233,7 +234,7 @@ fn check_tells_the_warnings_of_a_candidate() {
     assert_eq!(found.len(), 1, "{checked}");
     assert_eq!((&found[0]["severity"], &found[0]["line"]), (&json!("warning"), &json!(1)));
     let key = found[0]["key"].as_str().expect("a key");
-    assert!(key.starts_with("redaction.patterns"), "{checked}");
+    assert!(key.starts_with("redaction.custom"), "{checked}");
     let files = checked["files"].to_string();
     assert!(files.contains("shadow/one.yaml"), "{files}");
 }
@@ -384,7 +385,12 @@ fn a_difference_of_limits_says_how_many_calls_it_would_have_refused() {
     );
     // A day later.
     let database = rusqlite::Connection::open(gateway.database()).expect("open");
-    database.execute("UPDATE ai_rows SET created_at = created_at - 86400000", []).expect("moved");
+    database
+        .execute(
+            "UPDATE ai_rows SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '-1 day')",
+            [],
+        )
+        .expect("moved");
     let told = diff(&[]);
     assert!(told.contains("(its 429s would have been 6 yesterday)"), "{told}");
     assert!(
