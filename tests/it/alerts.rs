@@ -67,7 +67,8 @@ fn each_threshold_of_a_budget_is_told_once_also_after_kill_9() {
     let first = &told(&hook, 1)[0];
     let keys: BTreeSet<&str> =
         first.as_object().expect("object").keys().map(String::as_str).collect();
-    let expected = ["alert", "at", "org", "period", "rule", "text", "threshold", "value"];
+    let expected =
+        ["alert", "at", "audit_head", "org", "period", "rule", "text", "threshold", "value"];
     assert_eq!(keys, BTreeSet::from(expected));
     assert_eq!([&first["alert"], &first["rule"], &first["org"]], ["budget", "budgets", "acme"]);
     assert_eq!([&first["value"], &first["threshold"]], [60, 50]);
