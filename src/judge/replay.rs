@@ -275,7 +275,7 @@ impl<'p> Replay<'p> {
         to: &To<'_>,
         (cheaper, exhausted): (Option<&Arc<str>>, Option<Over>),
         at: Moment,
-    ) -> Result<(Option<Reservation>, Option<(Arc<str>, Over)>), Refused> {
+    ) -> Result<(Option<Reservation>, Option<Downgraded>), Refused> {
         let model = call.row.model;
         // A call that names no model asks for no other one.
         let cheaper = cheaper.filter(|_| !model.is_empty());
@@ -436,12 +436,15 @@ impl Logged<'_> {
     }
 }
 
+/// The cheaper model that a call goes to, and the budget that is used up.
+type Downgraded = (Arc<str>, Over);
+
 /// A call that passes.
 struct Passed {
     /// All that decides about it was known.
     known: bool,
-    /// The cheaper model that it goes to, and the budget that is used up.
-    downgraded: Option<(Arc<str>, Over)>,
+    /// It goes to a cheaper model.
+    downgraded: Option<Downgraded>,
 }
 
 /// Whether keys or users are limited one by one.
