@@ -267,7 +267,8 @@ fn move_to(gateway: &Gateway, row: &serde_json::Map<String, Value>, at: &str) {
         let sql = format!("SELECT name FROM pragma_table_info('{table}') WHERE pk = 0");
         let mut found = database.prepare(&sql).unwrap();
         let names = found.query_map([], |row| row.get(0)).unwrap();
-        names.map(Result::unwrap).filter(|name| name != "newest").collect()
+        let is_sum = |name: &String| name != "newest" && !name.ends_with("_digest");
+        names.map(Result::unwrap).filter(is_sum).collect()
     };
     let share = |table: &str, key: &str, moved: &str| {
         let names = columns(table);

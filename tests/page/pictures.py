@@ -40,8 +40,19 @@ def spread(path):
     hour = database.execute("SELECT day, hour FROM ai_hourly ORDER BY 1 DESC, 2 DESC LIMIT 1").fetchone()
     last = datetime.fromisoformat(hour[0]).replace(hour=hour[1], tzinfo=timezone.utc)
     groups = [row[0] for row in database.execute("SELECT grp FROM ai_hourly WHERE day = ? AND hour = ?", hour)]
-    of_hour = measures("ai_hourly", ["day", "hour", "grp", "newest"])
-    of_day = measures("ai_daily", ["day", "series", "outcome"])
+    digests = ["latency_digest", "first_token_digest"]
+    of_hour = measures("ai_hourly", ["day", "hour", "grp", "newest", *digests])
+    of_day = measures("ai_daily", ["day", "series", "outcome", *digests])
+
+    def scaled_digest(digest, times):
+        """An entry is 2,048 times the number of calls, plus the bucket."""
+        entries = [int(entry) for entry in digest.split(",")] if digest else []
+        return ",".join(str((entry // 2048 * times) * 2048 + entry % 2048 + rng.randrange(0, 9)) for entry in entries) or None
+
+    of_group = {
+        grp: database.execute(f"SELECT {', '.join(digests)} FROM ai_hourly WHERE day = ? AND hour = ? AND grp = ?", (*hour, grp)).fetchone()
+        for grp in groups
+    }
     for before in range(1, 24):
         at = last - timedelta(hours=before)
         day = at.date().isoformat()
@@ -52,10 +63,10 @@ def spread(path):
             names = ", ".join(of_hour)
             database.execute(f"INSERT OR IGNORE INTO ai_hourly (day, hour, grp, {names}) SELECT ?, ?, grp, {scaled} FROM ai_hourly"
                              " WHERE day = ? AND hour = ? AND grp = ?", (day, at.hour, *hour, grp))
-            database.execute("INSERT OR IGNORE INTO ai_digests (day, series, hour, grp, kind, bucket, n) SELECT ?, series, ?, grp, kind,"
-                             " bucket + ?, n * ? FROM ai_digests WHERE day = ? AND hour = ? AND grp = ?",
-                             (day, at.hour, rng.randrange(0, 9), times, *hour, grp))
-    names, sums = ", ".join(of_day), ", ".join(f"sum(h.{name})" for name in of_day)
+            database.execute("UPDATE ai_hourly SET latency_digest = ?, first_token_digest = ? WHERE day = ? AND hour = ? AND grp = ?",
+                             (*(scaled_digest(digest, times) for digest in of_group[grp]), day, at.hour, grp))
+    names = ", ".join([*of_day, *digests])
+    sums = ", ".join([*(f"sum(h.{name})" for name in of_day), *(f"group_concat(h.{name})" for name in digests)])
     database.execute("DELETE FROM ai_daily")
     database.execute(f"INSERT INTO ai_daily (day, series, outcome, {names}) SELECT h.day, g.series, g.outcome, {sums} FROM ai_hourly h"
                      " JOIN ai_groups g ON g.grp = h.grp GROUP BY 1, 2, 3")
