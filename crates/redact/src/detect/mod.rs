@@ -22,6 +22,7 @@ pub(crate) mod secret;
 mod shape;
 mod tld;
 mod url_credentials;
+mod word_leads;
 mod word_lists;
 pub(crate) mod words;
 

@@ -10,6 +10,7 @@ use aho_corasick::dfa::{Builder, DFA};
 use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::View;
+use super::word_leads::Leads;
 use super::word_lists::{IDENTIFIER, IN_NAMES, LABELS, NUMBER_IS, OWNERS, PHONE};
 use crate::block::{self, Block};
 use crate::fold::{TELEPHONE, is_alphanumeric, is_unspaced};
@@ -58,11 +59,8 @@ pub(crate) struct Words {
     endings: [u32; 32],
     /// The same for words that are labels.
     labels: [u32; 32],
-    /// The first three letters of words, by the last five bits of each: one bit for each third one.
-    leads: Box<[u32; 1 << 10]>,
-    /// The same of words that begin with a character of two bytes, and with one of more, by bytes
-    /// that tell them apart: see [`wide_lead`].
-    wide_leads: Box<[[u64; 64]; 2]>,
+    /// The first bytes of words.
+    leads: Leads,
     /// Whether a word begins with this byte.
     first: [bool; 256],
 }
@@ -119,21 +117,14 @@ impl Words {
         }
         let longest = patterns.iter().map(String::len).max()?;
         let (mut second, mut endings, mut labels) = ([0; 32], [0; 32], [0; 32]);
-        let mut leads = Box::new([0; 1 << 10]);
-        let mut wide_leads = Box::new([[0; 64]; 2]);
+        let mut leads = Leads::default();
         for (entry, word) in entries.iter().zip(&patterns) {
             let [first, rest @ ..] = word.as_bytes() else { continue };
             let bit = rest.first().map_or(u32::MAX, |b| 1 << (b & 31));
             second[usize::from(first & 31)] |= bit;
             endings[usize::from(first & 31)] |= if entry.open_left { bit } else { 0 };
             labels[usize::from(first & 31)] |= if entry.label { bit } else { 0 };
-            if let Some((length, row, bit)) = wide_lead(word.as_bytes()) {
-                wide_leads[length][row] |= bit.map_or(u64::MAX, |bit| 1 << bit);
-            }
-            for next in (0..32).filter(|next| bit >> next & 1 == 1) {
-                let third = rest.get(1).map_or(u32::MAX, |b| 1 << (b & 31));
-                leads[usize::from(first & 31) << 5 | next] |= third;
-            }
+            leads.add(word.as_bytes());
         }
         // Tried where a word may begin: most places of a text are none, and most words are out at
         // their second letter.
@@ -143,17 +134,7 @@ impl Words {
             .start_kind(StartKind::Anchored)
             .build(&patterns)
             .ok()?;
-        Some(Words {
-            automaton,
-            entries,
-            longest,
-            second,
-            endings,
-            labels,
-            leads,
-            wide_leads,
-            first,
-        })
+        Some(Words { automaton, entries, longest, second, endings, labels, leads, first })
     }
 
     /// Whether a word may begin at `i`: after what is no letter, anywhere in a script without
@@ -173,21 +154,6 @@ impl Words {
             || !text[i - 1].is_ascii_alphabetic()
             || self.endings[first] & bit != 0
             || camel(text, i)
-    }
-
-    /// Whether the three bytes at `i` may be the first ones of a word. Says yes to more than are.
-    #[inline]
-    fn may_lead(&self, text: &[u8], i: usize) -> bool {
-        if text[i] >= 0xC0 {
-            let lead = wide_lead(&text[i..text.len().min(i + 4)]);
-            return lead.is_some_and(|(length, row, bit)| match bit {
-                Some(bit) => self.wide_leads[length][row] >> bit & 1 == 1,
-                // The text ends.
-                None => self.wide_leads[length][row] != 0,
-            });
-        }
-        let low = |i: usize| usize::from(text.get(i).map_or(0, |b| b & 31));
-        self.leads[low(i) << 5 | low(i + 1)] >> low(i + 2) & 1 == 1
     }
 
     /// Whether a word of ASCII letters may be a label, or end with one: "workphone". Says yes to
@@ -292,19 +258,6 @@ impl Words {
     }
 }
 
-/// Tells apart what begins with a character that is not ASCII: its length, the last six bits of its
-/// second byte, and those of the last byte of the first four, or three where the first character has
-/// as many. Nothing if it is ASCII, or has one byte.
-#[inline]
-fn wide_lead(text: &[u8]) -> Option<(usize, usize, Option<u8>)> {
-    let (first, second) = (*text.first()?, *text.get(1)?);
-    if first < 0xC0 {
-        return None;
-    }
-    let length = usize::from(first >= 0xE0);
-    Some((length, usize::from(second & 63), text.get(3 - length).map(|b| b & 63)))
-}
-
 /// The first two letters of the words that may end a longer one, in small letters: the first ones,
 /// and the second ones.
 const ENDING_PAIRS: [[u8; 3]; 2] = [*b"ptf", *b"hea"];
@@ -385,7 +338,7 @@ impl Seen {
             while starts != 0 {
                 let start = at + starts.trailing_zeros() as usize;
                 starts &= starts - 1;
-                if words.may_lead(text, start) && words.may_begin(text, start) {
+                if words.leads.may_begin(text, start) && words.may_begin(text, start) {
                     self.add(words, text, start);
                 }
             }
@@ -523,7 +476,7 @@ impl Nearby<'_> {
     #[inline]
     fn may_be_cut(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let cut = view.lo.max(from);
-        cut < to && cut > 0 && self.words.may_lead(view.text, cut) && self.is_cut(view, cut)
+        cut < to && cut > 0 && self.words.leads.may_begin(view.text, cut) && self.is_cut(view, cut)
     }
 
     /// Whether a part of a word that begins at `cut` is one for telephones.
@@ -611,7 +564,7 @@ fn no_word_begins_where_blocks_show_none() {
                         let block = Words::may_begin_in(text, start - start % block::LEN);
                         let told = block >> (start % block::LEN) & 1 == 1;
                         assert!(told || !words.may_begin(text, start), "{before}{word} at {from}");
-                        assert!(words.may_lead(text, start), "{before}{word} at {from}");
+                        assert!(words.leads.may_begin(text, start), "{before}{word} at {from}");
                     }
                 }
             }
