@@ -56,7 +56,9 @@ pub fn longest(model: &str) -> u64 {
     // and tuned models name their family after `ft:`.
     let name = model.rsplit('/').next().unwrap_or(model);
     let begins = |name: &str, with: &str| {
-        name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+        name.as_bytes()
+            .get(..with.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()))
     };
     let name = if begins(name, "ft:") { &name[3..] } else { name };
     FAMILIES.iter().find(|(family, _)| begins(name, family)).map_or(UNKNOWN, |(_, tokens)| *tokens)
