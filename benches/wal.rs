@@ -19,7 +19,7 @@ use tollgate::ailog::{AiLog, Options};
 use tollgate::clock::Clock;
 use tollgate::metrics::Metrics;
 
-/// What is measured, in nanoseconds unless the name says otherwise.
+/// The measurements, in nanoseconds unless the name says otherwise.
 struct Figures {
     row_bytes: usize,
     encode: f64,

@@ -1,4 +1,4 @@
-//! What the fuzz targets check of any bytes. Used by the targets here, which a coverage-guided
+//! The checks of the fuzz targets on any bytes. Used by the targets here, which a coverage-guided
 //! fuzzer drives, and by `tests/fuzz.rs`, which drives them with seeded mutations on a stable
 //! compiler.
 
@@ -216,7 +216,7 @@ pub fn translated_request(data: &[u8]) {
     }
 }
 
-/// What a request of this caller has left for its answer from this provider.
+/// The state that a request of this caller leaves for its answer from this provider.
 fn context(caller: Format, target: (Format, &str)) -> Context {
     let body = match caller {
         Format::AnthropicMessages => {

@@ -60,7 +60,7 @@ pub struct Live<T: 'static> {
     state: Mutex<State>,
 }
 
-/// What is known of the files.
+/// The last known state of the files.
 struct State {
     /// SHA-256 of the contents in force.
     in_force: [u8; 32],

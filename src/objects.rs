@@ -2,7 +2,7 @@
 //! key.
 //!
 //! Level 3 of the map. A body that names a stored object goes out only if an answer to the same
-//! organisation has named it before. What is kept is a digest of organisation and id, in memory and
+//! organisation has named it before. It keeps a digest of organisation and id, in memory and
 //! in two files of `data_dir` (`objects.new` and `objects.old`, each with half of them), so that a
 //! restart forgets nothing. Promises: at most [`OBJECTS_MAX`], of which the older half is forgotten
 //! at the bound; asking takes no I/O; a disk that is full or slow costs the memory of a restart,

@@ -32,7 +32,7 @@ struct Kind {
     outcome: Outcome,
     code: Option<Code>,
     status: u16,
-    /// What the candidate policy would have decided.
+    /// The decision of the candidate policy.
     shadow: String,
 }
 

@@ -59,7 +59,7 @@ use wal::segment::{Disk, FileSystem};
 pub struct Options {
     /// Folder of the write-ahead log and the embedded store; created if it does not exist.
     pub data_dir: PathBuf,
-    /// What is older than this is deleted from the embedded store. A reload changes it:
+    /// Older rows are deleted from the embedded store. A reload changes it:
     /// [`AiLog::set_retention`].
     pub retention: Retention,
     /// Bounds of the write-ahead log.

@@ -125,7 +125,7 @@ pub struct Row {
     pub dropped_fields: String,
     /// The provider's own word for the end of the answer.
     pub finish_reason: Cow<'static, str>,
-    /// What was done with matches besides placeholders: `count:phone=2,drop_message=1`.
+    /// Actions on matches besides placeholders: `count:phone=2,drop_message=1`.
     pub redaction_actions: String,
     /// Values taken out of the answer.
     pub answer_masked: u32,
@@ -163,9 +163,9 @@ pub struct Row {
     pub span_id: Option<SpanId>,
     /// The caller's span.
     pub parent_span_id: Option<SpanId>,
-    /// What its trace needs besides; `None` if it is not exported. No column.
+    /// The parts of its trace that are no columns; `None` if it is not exported. No column.
     pub traced: Option<Box<Traced>>,
-    /// What the candidate policy would have decided where that differs, as JSON; else empty.
+    /// The decision of the candidate policy where it differs, as JSON; else empty.
     pub shadow: String,
 }
 
@@ -180,7 +180,7 @@ pub struct CostParts {
     pub cache_write: i64,
     /// Answer tokens.
     pub output: i64,
-    /// What the cached tokens would have cost more without the cache.
+    /// The additional cost of the cached tokens without the cache.
     pub saved: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What the trace of a call needs besides its row.
+//! The parts of a call's trace that are not in its row.
 //!
 //! Stage 12 of the walk. Pure. In the write-ahead log it stands behind the row, of calls whose trace
 //! is exported; no store has it.

@@ -1,4 +1,4 @@
-//! What was told, and what is still to be told: one SQLite file, `data_dir/alerts.db`.
+//! Alerts that were delivered, and those still to deliver: one SQLite file, `data_dir/alerts.db`.
 //!
 //! Guarantees: a claim and the notifications that it causes are written in one transaction, so that
 //! a crash loses neither and doubles neither; each webhook has a queue of at most
@@ -46,7 +46,7 @@ pub struct Draft<'d> {
     pub body: &'d [u8],
 }
 
-/// What a claim caused.
+/// The effect of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Raised {
     /// It was known.
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(due(&book, 1_000), None);
         book.release("budget|a").expect("release");
         assert_eq!(book.raise("budget|a", &[draft("m3")], false, 12).expect("raise"), new);
-        // What is older than three days is given up; the claim stays for its period.
+        // A message older than three days is given up; the claim stays for its period.
         let given_up = book.tend(13 + ALERT_TRIED_FOR_MS).expect("tend");
         assert_eq!(given_up, [("ops".to_owned(), 1)]);
         assert_eq!(book.claims().expect("claims").len(), 1);

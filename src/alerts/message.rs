@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::digest::hex;
 
-/// What is told to a webhook.
+/// The message to a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// The kind of the condition: `budget`, `error_rate`, …

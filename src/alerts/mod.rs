@@ -210,7 +210,7 @@ impl Alerts {
             let (alerts, egress) = (Arc::clone(self), Arc::clone(egress));
             let (webhook, stop) = (webhook.clone(), stop.clone());
             tasks.spawn(async move {
-                // What is on its way at the end is sent again at the next start.
+                // A message that is on its way at the end is sent again at the next start.
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = alerts.empty(&webhook, &egress) => {}

@@ -27,7 +27,7 @@ struct Slot {
     errors: u64,
 }
 
-/// What an organisation did in a window.
+/// The calls of an organisation in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub org: OrgId,
@@ -65,7 +65,7 @@ impl Pulse {
         }
     }
 
-    /// What each organisation did in the last `window`; forgets what is older than `longest`.
+    /// The calls of each organisation in the last `window`; forgets calls older than `longest`.
     pub fn rates(&self, now_ms: i64, window: Duration, longest: Duration) -> Vec<Rate> {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let mut all = lock(&self.0);

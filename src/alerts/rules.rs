@@ -1,4 +1,4 @@
-//! What the rules of a policy say about the facts of a moment.
+//! The verdicts of a policy's rules on the facts of a moment.
 //!
 //! Pure. Guarantees: a budget's threshold is found once for each period, by a claim whose name has
 //! the rule, the organisation, the limit, the period and the threshold; every other condition has one
@@ -12,13 +12,13 @@ use super::pulse::Rate;
 use crate::config::policy::{AlertRule, AlertRules, Condition};
 use crate::ids::OrgId;
 
-/// What a gateway knows at a moment.
+/// The facts of a gateway at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Milliseconds since 1970.
     pub now_ms: i64,
     pub budgets: Vec<Budget>,
-    /// What organisations did in each window that a rule names.
+    /// The calls of organisations in each window that a rule names.
     pub rates: Vec<(Duration, Vec<Rate>)>,
     /// Providers whose circuit is open, or not.
     pub breakers: Vec<(String, bool)>,
@@ -46,7 +46,7 @@ pub struct Budget {
     pub limit_nano_usd: u64,
 }
 
-/// What a rule says.
+/// The verdict of a rule.
 #[derive(Clone, Debug)]
 pub struct Finding<'r> {
     pub rule: &'r AlertRule,

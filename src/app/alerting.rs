@@ -31,7 +31,7 @@ const ASKS_AFTER_CHANGE: u8 = 5;
 const DAY_KEPT_S: u64 = 2 * 86_400;
 const MONTH_KEPT_S: u64 = 40 * 86_400;
 
-/// What was seen before.
+/// The previous state.
 #[derive(Default)]
 struct Seen {
     lost_rows: u64,

@@ -33,7 +33,7 @@ pub(super) async fn follow(keys: Arc<Keys>, shared: Arc<Shared>, stop: Cancellat
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            // What is new here is compared with all that is there.
+            // New entries are compared with all entries in the store.
             () = keys.changed() => known = UNKNOWN,
             () = tokio::time::sleep(ASK_EVERY) => {}
         }

@@ -112,7 +112,7 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// What the chain needs of a record.
+/// The fields of a record that the chain needs.
 #[derive(Deserialize)]
 struct Link {
     seq: u64,

@@ -31,7 +31,7 @@ impl Key {
     }
 }
 
-/// What an answer follows from.
+/// Everything that decides an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub org: &'a OrgId,

@@ -1,6 +1,6 @@
 //! The exact cache: whole answers of providers, for calls that say exactly the same again.
 //!
-//! Level 3 of the map. What is kept is in memory (the latest) and in files of `data_dir/cache`, one
+//! Level 3 of the map. Answers are kept in memory (the latest) and in files of `data_dir/cache`, one
 //! for each answer. `key` says which calls are the same, `index` which answers are kept, `stored` is
 //! an answer and its file.
 //!

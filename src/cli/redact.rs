@@ -149,7 +149,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// What redactors are made with.
+/// The settings of redactors.
 struct Made<'r> {
     rules: &'r Arc<Rules>,
     key: Option<Arc<dyn PlaceholderKey>>,

@@ -157,7 +157,7 @@ pub fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     if is_cut { not_whole(args.format) } else { Ok(()) }
 }
 
-/// Says that lines are left out. Nobody looks at the end of a CSV or JSON file, so there it is a
+/// Says that lines are left out. The end of a CSV or JSON file is rarely read, so there it is a
 /// failure.
 ///
 /// # Errors

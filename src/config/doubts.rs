@@ -51,7 +51,7 @@ pub(super) fn doubts(raw: &RawPolicy, policy: &Json, effective: &Effective) -> V
     for (org, own) in &raw.redaction.value.orgs {
         let org = org.as_str();
         let shown = &policy["redaction"]["orgs"][org];
-        // What it inherits is told once.
+        // Inherited values are reported once.
         let mut of_org = Vec::new();
         rules("redaction", &own.value, shown, &mut of_org);
         let known = |text: &String| list.contains(text);

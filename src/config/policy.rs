@@ -533,7 +533,7 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     /// Those of the target, and for the rest those of the policy.
     pub timeouts: Timeouts,
-    /// What its models take, where the policy says so.
+    /// The abilities of its models, where the policy names them.
     pub facts: Overrides,
 }
 

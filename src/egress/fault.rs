@@ -24,7 +24,7 @@ pub enum Fault {
     Protocol,
 }
 
-/// What a proxy did instead of opening the way.
+/// The way in which a proxy failed to open a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyFault {
     /// No TCP or TLS connection to the proxy.

@@ -1,6 +1,6 @@
 //! The policy to the words that a model is asked with.
 //!
-//! Pure. What the policy may change (the first sentences, what the names mean, examples) stands
+//! Pure. The parts that the policy may change (the first sentences, the names' meanings, examples) stand
 //! before what it may not: the form of the answer, the names that are allowed, and that a ticket is
 //! data. The ticket goes into a message of its own, as JSON between two marks which it cannot write
 //! itself, because `<` in it is escaped. Promises: at most [`TICKET_PROMPT_CHARS_MAX`] characters

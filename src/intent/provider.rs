@@ -214,7 +214,7 @@ impl AiProvider {
         })
     }
 
-    /// What the candidate policy would have taken out of the ticket, where its rules are others. A
+    /// The redactions that the candidate policy would have made, where its rules are others. A
     /// ticket is short, and this is one more look at it.
     fn beside(&self, request: &IntentRequest, again: bool) -> Option<Beside> {
         let rules = lock(self.shadow.as_ref()?).other_rules(&self.rules)?;

@@ -231,7 +231,7 @@ pub struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// What is asked of tokens and money. Money: the highest cost of the call, at the dearest of its
+    /// The tokens and the money asked for. Money: the highest cost of the call, at the dearest of its
     /// targets, by the model's name there or in the request.
     pub(crate) fn ask(&self, prices: &PriceList, now_ms: i64) -> Ask {
         let Expected { input, likely, most, assumed } = self.expected;

@@ -1,4 +1,4 @@
-//! What rules would have taken out of a logged request, from its row and its captured body.
+//! The redactions that rules would have made in a logged request, from its row and its captured body.
 //!
 //! The captured body is redacted: what was taken out is gone, and only counts of it are left. So an
 //! entity that the rules add is counted exactly, one that they drop is known by the counts, and
@@ -15,7 +15,7 @@ use super::row::LoggedCall;
 use crate::code::Code;
 use crate::redact::{Action, BodyRedactor, ENTITIES, RedactError, Rules, Schema};
 
-/// What would have been done.
+/// The decision that would have been made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judged {
     /// Something else would have been taken out.
@@ -168,7 +168,7 @@ fn by_placeholders(
     Ok(named.iter().any(stays).then_some(CHANGED))
 }
 
-/// What is still in the captured body.
+/// The matches that are still in the captured body.
 fn by_body(rules: &Arc<Rules>, schema: Schema, body: &[u8]) -> Judged {
     let mut redactor = BodyRedactor::new(Arc::clone(rules), schema, false);
     let (body, mut out) = (Bytes::copy_from_slice(body), Vec::new());

@@ -1,4 +1,4 @@
-//! What a policy decides about a call, without acting on it.
+//! The decision of a policy about a call, without acting on it.
 //!
 //! Level 3½ of the map: above the rooms that hold limits and routes, below the walk. Pure: time,
 //! counters and facts are arguments. `limits` decides for calls in progress, too; `targets`,

@@ -1,4 +1,4 @@
-//! What rules would have taken out of a request, from what was found in it.
+//! The redactions that rules would have made in a request, from the findings in it.
 //!
 //! Guarantees: counts only. Does not: look at text (see `redact`).
 
@@ -11,7 +11,7 @@ use crate::redact::{Action, Ledger, RedactError, Rules};
 /// The name under which attachments are counted.
 pub(crate) const ATTACHMENT: &str = "attachment";
 
-/// What rules would have done with a request.
+/// The decision of rules about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Redaction {
     pub(crate) counts: Counts,
@@ -20,13 +20,13 @@ pub(crate) struct Redaction {
 }
 
 impl Redaction {
-    /// What was done, by the ledger of the rules in force.
+    /// The decision that was made, by the ledger of the rules in force.
     pub(crate) fn done(ledger: &Ledger) -> Redaction {
         let counts = ledger.counts.iter().map(|(kind, n)| (Arc::clone(kind), *n));
         Redaction { counts: with_attachments(counts.collect(), ledger), refused: None }
     }
 
-    /// What `rules` would have done, by the ledger of rules that find the same.
+    /// The decision of `rules`, by the ledger of rules that find the same.
     pub(crate) fn of_same(rules: &Rules, ledger: &Ledger) -> Redaction {
         let (mut counts, mut refused) = (Counts::new(), None);
         for (kind, n) in ledger.counts.iter().chain(&ledger.left) {
@@ -40,7 +40,7 @@ impl Redaction {
         Redaction { counts: with_attachments(counts, ledger), refused }
     }
 
-    /// What `rules` did, by their own ledger, and how that ended.
+    /// The decision of `rules`, by their own ledger, and how that ended.
     pub(crate) fn of_own(rules: &Rules, ledger: &Ledger, error: Option<&RedactError>) -> Redaction {
         let refused = match error {
             Some(RedactError::Attachment { .. }) => Some(Code::AttachmentsNotAllowed),

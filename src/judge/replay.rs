@@ -66,7 +66,7 @@ impl Dimension {
     }
 }
 
-/// What the policy would have done with a row.
+/// The decision of the policy about a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Its calls that passed, and would have been refused; by the refusal.

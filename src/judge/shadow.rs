@@ -92,7 +92,7 @@ mod tests {
             for n in 0..2_000 {
                 let second = shadow.may_look();
                 shadow.read(bytes, second);
-                // What was saved at the start is used up by then, if it is used at all.
+                // A full bucket at the start is used up by then, if it is used at all.
                 seconds += u64::from(second && n >= 1_000);
             }
             assert!((least..=most).contains(&seconds), "{bytes}: {seconds}");

@@ -1,4 +1,4 @@
-//! What a policy would have decided about a call, against what was done with it.
+//! The decision of a policy about a call, compared with the decision that was made.
 //!
 //! Guarantees: names and counts only, never a value of a call. Does not: decide.
 
@@ -79,20 +79,20 @@ impl Word {
     }
 }
 
-/// What a policy would have decided, where that differs from what was done.
+/// The decision of a policy, where it differs from the one that was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// The call passed, and would have been refused.
     pub(crate) refused: Option<Refused>,
     /// The call was refused, and would have passed.
     pub(crate) allowed: bool,
-    /// What would have been taken out.
+    /// The redactions that it would have made.
     pub(crate) redacted: Option<Counts>,
     /// The provider that would have been asked first, and the model's name there.
     pub(crate) target: Option<(Arc<str>, String)>,
     /// Over this budget the call would have gone to this model, at the target above.
     pub(crate) downgraded: Option<(Arc<str>, Over)>,
-    /// What cannot be judged.
+    /// The parts that cannot be judged.
     pub(crate) unjudged: Vec<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! What the answer of a collector means.
+//! The meaning of a collector's answer.
 //!
 //! Pure. Guarantees: only 429, 502, 503, 504 and missing answers are repeated; a partial success is
 //! not. Does not: wait (see `mod`).
@@ -16,7 +16,7 @@ use crate::bounds::{OTLP_RETRY_AFTER_MAX, OTLP_WAIT_MAX};
 /// The first wait before a request is repeated; doubled with each further one.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// What is to be done with the spans of a request.
+/// The next step for the spans of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The collector has them, but for so many that it rejected, with its reason.

@@ -1,4 +1,4 @@
-//! What captured bodies say of a call: its parameters, and its messages in the form of the
+//! The content of captured bodies: the call's parameters, and its messages in the form of the
 //! conventions.
 //!
 //! Pure. Reads the redacted bodies that the row keeps, so nothing is here that the log has not.

@@ -43,7 +43,7 @@ mod fields {
     pub(super) const CODE: u64 = 3;
 }
 
-/// What all spans of a gateway share.
+/// The attributes that all spans of a gateway share.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
     pub(super) semconv: Semconv,

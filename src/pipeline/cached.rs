@@ -150,7 +150,7 @@ fn changing<'h>(
     })
 }
 
-/// What a request says about caches.
+/// The request's directives about caches.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Directives {
     no_store: bool,

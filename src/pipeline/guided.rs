@@ -20,7 +20,7 @@ pub const DOWNGRADE: HeaderName = HeaderName::from_static("x-tollgate-downgrade"
 /// The used part of each budget of the caller.
 pub const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget");
 
-/// What a call and its budgets have to do with each other.
+/// The state of a call's budgets.
 #[derive(Debug, Default)]
 pub struct Guided {
     /// The model that may be asked in place of the caller's; see [`cheaper`].

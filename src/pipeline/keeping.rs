@@ -1,4 +1,4 @@
-//! What the exact cache has to do with a call: nothing, an answer to be kept, or one that was kept.
+//! The exact cache's part in a call: none, an answer to keep, or an answer that was kept.
 //!
 //! Stages 11 and 12 of the walk. Guarantees: an answer is kept only if it is a whole 2xx that could
 //! not have been cut without notice, and there is memory for it. Does not: find answers (see
@@ -18,7 +18,7 @@ use crate::cache::{Epoch, Key, Room, Stored, StoredHead};
 use crate::share::Held;
 use crate::upstream::answer::Answer;
 
-/// What the cache has to do with a call.
+/// The cache's part in a call.
 #[derive(Default)]
 pub enum Cached {
     /// Nothing.

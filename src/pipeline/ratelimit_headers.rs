@@ -67,7 +67,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, line: &Line) {
     }
 }
 
-/// A short line of ASCII. What does not fit is left out; nothing here is nearly so long.
+/// A short line of ASCII. Text that does not fit is left out; nothing here is nearly so long.
 struct Line {
     bytes: [u8; 64],
     length: usize,

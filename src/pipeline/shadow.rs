@@ -46,9 +46,9 @@ pub struct Shadowed {
     /// The endpoint, where the candidate has another.
     endpoint: Option<Endpoint>,
     refused: Option<Refused>,
-    /// What it holds of the candidate's limits.
+    /// Its reservation of the candidate's limits.
     held: Option<Reservation>,
-    /// What was taken out, and what the candidate would have taken out.
+    /// The redactions, and those that the candidate would have made.
     redactions: Option<(Redaction, Redaction)>,
     /// The targets of the policy in force and the candidate's first choice, where they may differ.
     target: Option<(Vec<Named>, Named)>,
@@ -426,7 +426,7 @@ pub struct Asked<'a> {
     pub expected: Expected,
 }
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Clone, Copy)]
 pub enum To<'a> {
     Endpoint { endpoint: &'a Endpoint, is_post: bool },

@@ -47,7 +47,7 @@ use crate::share::{Party, Resource, Share};
 use crate::upstream::Upstream;
 use crate::visible::visible;
 
-/// What the head of a body says of it.
+/// The facts about a body that its head states.
 pub struct BodyHead<'h> {
     pub coding: Option<Coding>,
     /// It is a form with this boundary.
@@ -90,7 +90,7 @@ impl Walk<'_> {
             pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
         let result = match poll_once(asking.as_mut()).await {
             Some(result) => result,
-            // A key set has to be fetched first. Who waits for it holds a head, and has not shown
+            // A key set has to be fetched first. A caller that waits for it holds a head, and has not shown
             // who it is.
             None => {
                 let unknown = self.gateway.tenants.unknown(self.seat.address());

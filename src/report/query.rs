@@ -27,7 +27,7 @@ pub enum Dim {
     Error,
     /// The limit that refused the call.
     Limit,
-    /// What the candidate policy would have done, in a word.
+    /// The decision of the candidate policy, in a word.
     Shadow,
     /// The value of the tag of this name.
     Tag(Arc<str>),
@@ -116,7 +116,7 @@ pub(crate) fn shadow_sql(column: &str, find: &str) -> String {
     format!("CASE {} ELSE 'same' END", when.join(" "))
 }
 
-/// What a report asks for.
+/// The question of a report.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// Milliseconds since 1970: from the first on, before the second.

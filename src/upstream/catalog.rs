@@ -42,7 +42,7 @@ struct State {
     has_failed: bool,
 }
 
-/// What is known of a provider's models.
+/// The known models of a provider.
 pub struct Listed {
     /// The newest list.
     pub models: Option<Arc<[Model]>>,

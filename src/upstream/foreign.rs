@@ -200,7 +200,7 @@ pub fn tell_error(
     answer.translated = Some(Box::new(told.clone()));
 }
 
-/// Reads a stream until the first of its events can be carried. What was read is kept in `read`.
+/// Reads a stream until the first of its events can be carried. The bytes read are kept in `read`.
 async fn begin(
     context: &Context,
     read: &mut Bytes,

@@ -113,7 +113,7 @@ impl Upstream {
     }
 }
 
-/// What a status says about the key.
+/// The meaning of a status for the key.
 fn judged(provider: &Provider, status: StatusCode) -> Probe {
     let told = format!("status {}", status.as_u16());
     // Clouds have no list at this address: any answer that is no refusal has accepted the key.

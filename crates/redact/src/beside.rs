@@ -23,7 +23,7 @@ enum State {
     Failed(RedactError),
 }
 
-/// What the second set of rules has found so far.
+/// The findings of the second set of rules so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<'a> {
     /// The counts, as if these rules were in force.

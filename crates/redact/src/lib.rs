@@ -357,7 +357,7 @@ impl BodyRedactor {
         self.body.refusal(Some(self.tokenizer.offset())).map_or(Ok(()), Err)
     }
 
-    /// What is safe leaves, unless the body is refused.
+    /// Safe bytes leave, unless the body is refused.
     fn leave(&mut self, safe: u64, out: &mut Vec<Redacted>) {
         let from = out.len();
         self.body.out.end(safe, out);

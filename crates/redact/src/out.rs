@@ -49,7 +49,7 @@ impl Out {
         self.piece_at + self.piece.len() as u64
     }
 
-    /// Ends the piece: bytes before `safe` leave, the rest is kept. What is ready goes to `out`.
+    /// Ends the piece: bytes before `safe` leave, the rest is kept. Finished bytes go to `out`.
     pub(crate) fn end(&mut self, safe: u64, out: &mut Vec<Redacted>) {
         self.advance(safe);
         let end = self.piece_at + self.piece.len() as u64;

@@ -32,7 +32,7 @@ pub(crate) const LETTERS_OF_MARK: [usize; 3] = [10, 12, 14];
 /// Longest name inside the brackets of a placeholder that gets a mark.
 const NAME_MAX: usize = 100;
 
-/// What tells the placeholder of one value from that of another.
+/// The part that tells the placeholder of one value from that of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Number(u32),
@@ -71,7 +71,7 @@ pub(crate) fn name(replacement: &str) -> Option<Box<str>> {
     fits.then(|| name.chars().map(alike).collect::<String>().into())
 }
 
-/// What a placeholder with this name and mark is compared by.
+/// The form in which a placeholder with this name and mark is compared.
 pub(crate) fn core(name: &str, mark: &str) -> Box<str> {
     format!("{name}_{mark}").into()
 }

@@ -39,7 +39,7 @@ pub(crate) struct Kind {
     pub(crate) mark: Option<Box<str>>,
     /// The first kind with the same placeholder: all of them are marked together.
     pub(crate) marked_as: KindId,
-    /// What is done with a match.
+    /// The action on a match.
     pub(crate) action: Action,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Compiled {
     pub(crate) placeholders: Placeholders,
     /// Values are put back; whether in arguments, too.
     pub(crate) restore: Option<bool>,
-    /// What looks like a placeholder of a call, where it would be put back as a value.
+    /// Text like a placeholder of a call, where it would be put back as a value.
     pub(crate) markers: Option<Markers>,
     pub(crate) words: &'static Words,
     /// Prefixes of secrets, if they are looked for.
@@ -271,7 +271,7 @@ impl Rules {
         self.0.attachments == Attachments::Allow
     }
 
-    /// What is done with matches of a kind, by its name.
+    /// The action on matches of a kind, by its name.
     pub fn action(&self, kind: &str) -> Action {
         let found = self.0.kinds.iter().find(|known| &*known.name == kind);
         found.map(|found| found.action).unwrap_or_default()
@@ -448,7 +448,7 @@ fn finds(spec: &RulesSpec, on: &[bool], escapes: bool, kinds: &[Kind]) -> u64 {
     (spec.attachments, spec.token_arrays, escapes).hash(&mut hasher);
     own(spec).hash(&mut hasher);
     for kind in kinds {
-        // What looks like a placeholder is found, too, and what is in a removed message is not.
+        // Text like a placeholder is found, too; a match in a removed message is not.
         escapes.then_some(&kind.mark).hash(&mut hasher);
         (kind.action == Action::DropMessage).hash(&mut hasher);
     }

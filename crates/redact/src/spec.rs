@@ -21,9 +21,9 @@ pub struct RulesSpec {
     pub restore: bool,
     /// In the arguments of tool calls, too.
     pub restore_arguments: bool,
-    /// What is done with values in an answer that its call has not sent.
+    /// The treatment of values in an answer that its call has not sent.
     pub answers: Answers,
-    /// What is done with matches of a kind, by its name; an entity named here is looked for, too.
+    /// The action on matches of a kind, by its name; an entity named here is looked for, too.
     pub actions: Vec<(String, Action)>,
     /// Patterns of the policy's own.
     pub custom: Vec<CustomSpec>,
@@ -60,7 +60,7 @@ pub struct TermsSpec {
     pub replacement: String,
 }
 
-/// What is done with values in an answer that its call has not sent.
+/// The treatment of values in an answer that its call has not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Answers {
     /// They pass.
@@ -70,7 +70,7 @@ pub enum Answers {
     Mask,
 }
 
-/// What is done with a match.
+/// The action on a match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A placeholder takes its place.

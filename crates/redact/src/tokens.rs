@@ -332,7 +332,7 @@ fn check_white(from: u64, to: u64) -> Result<(), RedactError> {
     Err(RedactError::InvalidRequest { reason })
 }
 
-/// What stands for half a character.
+/// The replacement for half a character.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 /// Appends UTF-8 to the inside of a JSON string, and counts it; returns a character at the end that

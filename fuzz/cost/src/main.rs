@@ -1,4 +1,4 @@
-//! What the redactor costs at worst, in instructions a byte: the same number in every run and on
+//! The highest cost of the redactor, in instructions a byte: the same number in every run and on
 //! every machine.
 //!
 //! Known bad inputs are held against a floor, and a search looks for worse ones. `scripts/test`
@@ -63,7 +63,7 @@ fn main() {
             search::outputs(seed.parse().expect("a seed"), count.parse().expect("a number"));
         }
         ["cuts", file] => search::cuts(&cases::read(file)),
-        // What runs under callgrind.
+        // The part that runs under callgrind.
         ["run", file] => {
             measure::warm();
             cases::read(file).iter().for_each(measure::run);

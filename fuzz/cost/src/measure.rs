@@ -1,4 +1,4 @@
-//! What a case costs: by CPU time, and by instructions under callgrind.
+//! The cost of a case: by CPU time, and by instructions under callgrind.
 
 use std::process::Command;
 
@@ -47,7 +47,7 @@ pub fn digest(case: &Case, body: &Bytes, piece: usize) -> u64 {
     hasher.finish()
 }
 
-/// What comes out.
+/// The output.
 pub fn output(case: &Case, body: &Bytes, piece: usize) -> String {
     let mut redactor = BodyRedactor::new(cases::rules(case.rules), case.schema(), true);
     let mut out = Vec::new();
@@ -90,7 +90,7 @@ pub fn time(case: &Case) -> Option<f64> {
     Some(best / body.len() as f64)
 }
 
-/// What callgrind looks for: it writes a profile each time this is entered.
+/// The function that callgrind watches: it writes a profile each time this is entered.
 #[inline(never)]
 pub fn measured_case(case: &Case, body: &Bytes) -> bool {
     std::hint::black_box(redact(std::hint::black_box(case), body))

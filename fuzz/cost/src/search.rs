@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cases::{Case, FRAMES, RULES};
 use crate::measure;
 
-/// What detectors and the tokenizer look for.
+/// The texts that detectors and the tokenizer look for.
 const FRAGMENTS: &[&str] = &[
     "@",
     "a@b.co",

@@ -150,7 +150,7 @@ impl Shipper {
                     std::thread::sleep(wait.min(WAIT_TICK));
                 }
                 (_, Some(_)) => {
-                    // What is not stored now is handed over again by the next start.
+                    // Rows that are not stored now are handed over again by the next start.
                     self.keep_audit(now);
                     return;
                 }

@@ -53,7 +53,7 @@ pub(crate) struct Batch {
     /// The rows in RowBinary, one after the other, all in today's columns.
     pub(crate) payload: Vec<u8>,
     pub(crate) rows: Vec<Span>,
-    /// What the rows' traces need besides them (see `traced`); read for [`Side::Traces`] alone.
+    /// The parts of traces that are not in the rows (see `traced`); read for [`Side::Traces`] alone.
     pub(crate) traces: Vec<u8>,
     /// Damaged stretches in the range.
     pub(crate) damaged: u32,

@@ -1,4 +1,4 @@
-//! What became of each key.
+//! The result of the import for each key.
 //!
 //! Pure. Guarantees: every key of the input has a finding of its own path, but for those below a key
 //! that is unsupported, or that holds one unit.
@@ -18,7 +18,7 @@ pub(super) enum Status {
     Unsupported,
 }
 
-/// What became of a key.
+/// The result of the import for a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) status: Status,

@@ -1,4 +1,4 @@
-//! What a report says besides its lines: the period before, the days, the largest changes of cost,
+//! The parts of a report besides its lines: the period before, the days, the largest changes of cost,
 //! and the cost of the month.
 //!
 //! Pure but for the sums that it asks for. Guarantees: a cost that is not known is not told as zero;

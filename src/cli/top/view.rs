@@ -39,7 +39,7 @@ impl Sort {
     }
 }
 
-/// What a key asks for besides another picture.
+/// The effect of a key besides another picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Draw,

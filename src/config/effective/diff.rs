@@ -71,7 +71,7 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// What a file gives below a path, by the rest of the path.
+    /// The values of a file below a path, by the rest of the path.
     fn below(&self, path: &Path) -> Map<String, Json> {
         let Some(first) = self.first.get(path) else { return Map::new() };
         let items = self.meaning.items[*first..].iter();

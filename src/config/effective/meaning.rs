@@ -1,4 +1,4 @@
-//! What a configuration means, in a form that can be kept on disk.
+//! The meaning of a configuration, in a form that can be kept on disk.
 //!
 //! Values are masked. A masked value has a mark, so that a change of it is noticed: an HMAC-SHA256
 //! of its text under a random salt, which is as secret as the file that keeps both.

@@ -93,7 +93,7 @@ pub(crate) struct Effective {
     entries: Vec<Vec<String>>,
 }
 
-/// What a walk reads.
+/// The input of a walk.
 pub(super) struct Read<'a> {
     pub(super) gateway: (&'a Node, &'a RawGateway),
     pub(super) policy: (&'a Node, &'a RawPolicy),

@@ -9,7 +9,7 @@ use http::Uri;
 
 use crate::ids::{OrgId, Secret};
 
-/// What is watched, and where it is told.
+/// The rules of alerts, and the webhooks that get them.
 #[derive(Debug)]
 pub struct AlertRules {
     pub webhooks: Vec<Webhook>,

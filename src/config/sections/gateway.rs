@@ -142,7 +142,7 @@ section! {
         bounds: RawBounds = "{}";
         /// The metrics of the operators' side.
         metrics: RawMetrics = "{}";
-        /// What the gateway tells of its calls to other systems.
+        /// Data about calls that the gateway sends to other systems.
         telemetry: RawTelemetry => check = "{}";
         /// The gateway's own log, on stderr. It never has user text or credentials.
         log: RawLog = "{}";

@@ -27,7 +27,7 @@ section! {
     }
 }
 section! {
-    /// What the gateway tells of its calls to other systems.
+    /// Data about calls that the gateway sends to other systems.
     RawTelemetry {
         /// Traces by OTLP over HTTP to a collector: one span for each call and one for each attempt.
         /// They are read from the write-ahead log, so a collector that is away loses nothing up to

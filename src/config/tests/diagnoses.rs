@@ -14,7 +14,7 @@ fn variable(name: &str) -> Option<String> {
     matches!(name, "OPENAI_API_KEY" | "OTHER_KEY").then(|| "sk-of-the-environment".to_owned())
 }
 
-/// What `check` says of a file.
+/// The output of `check` for a file.
 fn said(path: &Path) -> String {
     let mut problems = Problems::default();
     problems.env = variable;

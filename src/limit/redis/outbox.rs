@@ -31,7 +31,7 @@ pub struct Outbox {
 
 /// A call that is over.
 pub struct Settlement {
-    /// What it holds.
+    /// Its entries.
     pub parts: Vec<Part>,
     /// The tokens and 10⁻⁹ USD that it used; `None`: as estimated.
     pub used: Option<(u64, u64)>,

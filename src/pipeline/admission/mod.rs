@@ -51,7 +51,7 @@ pub struct Admitted {
     pub exhausted: Option<Over>,
 }
 
-/// What a budget that is used up does to a call.
+/// The effect of an exhausted budget on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budgets {
     /// It refuses the call.

@@ -18,7 +18,7 @@ use crate::redact::{
     TextRedactor, Values,
 };
 
-/// What is done with an answer.
+/// The changes that an answer gets.
 #[derive(Default)]
 pub struct Rewriting {
     /// Values of others are taken out.
@@ -95,7 +95,7 @@ impl Events {
         out
     }
 
-    /// What was taken out so far.
+    /// The redactions so far.
     pub fn masked(&self) -> Option<&Ledger> {
         self.mask.as_ref().and_then(EventRestorer::masked)
     }
@@ -168,7 +168,7 @@ impl Bodies {
         }
     }
 
-    /// What was taken out so far.
+    /// The redactions so far.
     pub fn masked(&self) -> Option<&Ledger> {
         match self.mask.as_ref()? {
             Masking::Json(mask) => Some(mask.ledger()),

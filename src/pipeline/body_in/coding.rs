@@ -138,7 +138,7 @@ impl Decoder {
         self.state.saturating_add(usize::try_from(filled).unwrap_or(usize::MAX))
     }
 
-    /// Says that the input has ended. What is left of the body comes from [`Decoder::next`], and
+    /// Ends the input. The rest of the body comes from [`Decoder::next`], and
     /// then this is asked again.
     ///
     /// # Errors

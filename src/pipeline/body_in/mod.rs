@@ -52,7 +52,7 @@ pub struct Seen {
     pub text_bytes: u64,
     /// The same in characters.
     pub text_chars: u64,
-    /// What the log keeps of the redacted body.
+    /// The part of the redacted body that the log keeps.
     pub capture: Option<Box<Capture>>,
     /// Why the body could not be completed.
     pub refusal: Option<Refusal>,
@@ -60,11 +60,11 @@ pub struct Seen {
     pub disconnected: bool,
     /// The reservation for its answer, made before its end was known.
     pub reserved: Option<Reserved>,
-    /// What other rules would have found.
+    /// The findings of other rules.
     pub beside: Option<Beside>,
 }
 
-/// What other rules have found in a body.
+/// The findings of other rules in a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
     pub ledger: Ledger,

@@ -64,11 +64,11 @@ pub struct Record {
     pub values: Option<Values>,
     /// The values that this call has sent, if those of others are taken out of its answer.
     pub own: Option<Own>,
-    /// What budgets have to do with this call.
+    /// The budgets' part in this call.
     pub guided: Guided,
-    /// What the exact cache has to do with this call.
+    /// The exact cache's part in this call.
     pub cached: Cached,
-    /// What was taken out of its answer.
+    /// The redactions in its answer.
     masked: Ledger,
     /// Memory for a request body that is kept until the call is over.
     pub held: Option<Held>,
@@ -243,7 +243,7 @@ impl Record {
         self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
     }
 
-    /// What is done with the answer of this call, which was translated if `translated`. Asked once.
+    /// The changes that the answer of this call gets; it was translated if `translated`. Asked once.
     pub fn rewriting(&mut self, translated: bool) -> Rewriting {
         let json = self.answers_json();
         let values = self.values.take().filter(|values| !values.is_empty());

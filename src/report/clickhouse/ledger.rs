@@ -139,7 +139,7 @@ impl ClickHouseLedger {
     }
 }
 
-/// What a lookup of the costs has.
+/// The fields of a lookup of the costs.
 fn amounts() -> String {
     let amounts = AMOUNTS.map(|(name, _)| format!("{name} Decimal(18, 9)"));
     format!("id UUID, {}", amounts.join(", "))

@@ -123,7 +123,7 @@ impl Fetch<'_> {
 
     async fn aws(&self, source: &AwsSource) -> Result<(Token, bool), Failed> {
         match source {
-            // Nobody asks for them here: they are in the policy.
+            // These are never fetched: they are in the policy.
             AwsSource::Keys(_) => Err(Failed::lasting("there is nothing to fetch")),
             AwsSource::WebIdentity { token_url, role_arn, session_name, token_file } => {
                 let token = text_of(token_file).await?;

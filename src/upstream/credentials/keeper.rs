@@ -105,7 +105,7 @@ impl Upstream {
                 }
             }
             credential.first.send_replace(true);
-            // What is left of it is shown now.
+            // The remaining time is shown now.
             self.credentials.news.notify_one();
         }
     }
@@ -151,7 +151,7 @@ fn secrets(auth: &ProviderAuth) -> Vec<[u8; 32]> {
     auth.source.secrets().iter().map(|secret| sha256(secret.reveal().as_bytes())).collect()
 }
 
-/// What operators know of a credential.
+/// The state of a credential, for operators.
 #[derive(Default)]
 struct Told {
     /// The reason of the failure that is going on.

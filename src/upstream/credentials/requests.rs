@@ -28,7 +28,7 @@ const GOOGLE_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// The life of a signed claim, in seconds: the longest that Google accepts.
 const CLAIM_LIFE: i64 = 3_600;
-/// What a form leaves as it is.
+/// The bytes that a form leaves as they are.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A form, as bytes that are cleared.

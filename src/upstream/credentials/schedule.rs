@@ -99,7 +99,7 @@ impl Schedule {
         is_earlier
     }
 
-    /// What a fetch sends has changed: it is due now.
+    /// The request of a fetch has changed: it is due now.
     pub fn changed(&mut self, now: Nanos) {
         self.due = self.due.min(now);
     }

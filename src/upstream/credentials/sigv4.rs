@@ -22,7 +22,7 @@ use tollgate_wire::ProviderKind;
 
 use crate::config::policy::Provider;
 
-/// What a signature is made for.
+/// The request that a signature covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     pub region: &'a str,

@@ -30,7 +30,7 @@ pub struct Token {
     pub ends: Ends,
 }
 
-/// What the provider is shown.
+/// The credential that the provider gets.
 pub enum Shown {
     /// `authorization`, whole.
     Bearer(HeaderValue),

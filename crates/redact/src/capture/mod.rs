@@ -210,7 +210,7 @@ pub(crate) fn text(text: &[u8], bytes_max: usize) -> Captured {
     Captured { body, text: Some(redacted(text)), is_cut }
 }
 
-/// Text that came out of a redactor. What is no UTF-8 becomes `?`, so that the length stays.
+/// Text that came out of a redactor. Bytes outside UTF-8 become `?`, so that the length stays.
 fn redacted(mut bytes: Vec<u8>) -> Redacted {
     let mut from = 0;
     while let Err(error) = std::str::from_utf8(&bytes[from..]) {

@@ -14,7 +14,7 @@ pub(crate) struct Sink {
     bytes_max: usize,
     /// Longer strings are cut.
     string_max: usize,
-    /// What ends the containers that are open.
+    /// The ends of the containers that are open.
     open: Vec<u8>,
     /// So much of it is valid if the containers are ended.
     safe: usize,

@@ -21,7 +21,7 @@ struct KnownKey {
 }
 
 impl KeyMemo {
-    /// What [`Words::key`] says.
+    /// The result of [`Words::key`].
     pub(crate) fn key(&mut self, words: &Words, key: &[u8]) -> Option<Says> {
         if key.len() > KNOWN_MAX {
             return words.key(key);

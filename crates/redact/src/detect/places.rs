@@ -19,7 +19,7 @@ pub(crate) const MARK: u8 = 16;
 pub(crate) const UPPER: u8 = 32;
 const LOWER: u8 = 64;
 pub(crate) const LETTER: u8 = UPPER | LOWER;
-/// What is not ASCII.
+/// Bytes outside ASCII.
 pub(crate) const WIDE: u8 = 128;
 pub(crate) const ANY: u8 = !0;
 pub(crate) const NO_LETTER: u8 = !LETTER;

@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 use crate::RedactError;
 use crate::bounds::FORM_HEAD_BYTES_MAX;
 
-/// What stands next in a form.
+/// The next part of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// The head of a part, without the empty line after it.

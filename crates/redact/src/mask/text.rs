@@ -248,7 +248,7 @@ fn last_number(text: &str, from: usize) -> usize {
     begins
 }
 
-/// What is masked, and how.
+/// The kinds that are masked, and how.
 pub(crate) struct Mask<'m> {
     pub(crate) rules: &'m Arc<Compiled>,
     pub(crate) own: &'m Own,

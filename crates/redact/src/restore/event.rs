@@ -31,7 +31,7 @@ pub struct EventRestorer {
     open_url: bool,
 }
 
-/// What is done with texts.
+/// The treatment of texts.
 enum Editor {
     /// Values are put back.
     Restore { table: Arc<Table>, arguments: bool, json: bool },
@@ -152,7 +152,7 @@ impl EventRestorer {
         EventRestorer { edit, translated, channels: Vec::new(), open_url: false }
     }
 
-    /// What was taken out so far.
+    /// The redactions so far.
     pub fn masked(&self) -> Option<&Ledger> {
         match &self.edit {
             Editor::Restore { .. } => None,

@@ -35,7 +35,7 @@ impl Known for Table {
     }
 }
 
-/// What became of text.
+/// The result for a text.
 pub(super) enum Told<'t> {
     /// The character is part of no placeholder.
     Plain(char),

@@ -178,7 +178,7 @@ pub(crate) struct Scanner {
     pub(crate) head: Option<Head>,
     /// The string is a JSON text by its key, even if it is a mere number.
     pub(crate) json: bool,
-    /// What looks like a placeholder of the call is found, too.
+    /// Text like a placeholder of the call is found, too.
     pub(crate) marks: bool,
     /// Matches are told with a digest.
     pub(crate) digests: bool,

@@ -97,7 +97,7 @@ pub use stream::{Failure, Stream, StreamFacts};
 pub struct Call<'a> {
     /// Its format.
     pub format: Format,
-    /// What it asks for.
+    /// The features that it asks for.
     pub operation: Operation,
     /// Its id, from which the ids of the answer are drawn.
     pub id: &'a str,
@@ -105,7 +105,7 @@ pub struct Call<'a> {
     pub created: u64,
 }
 
-/// What a call asks for.
+/// The features that a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// An answer of the model.
@@ -121,13 +121,13 @@ pub struct Target<'a> {
     pub format: Format,
     /// The provider's name of the model.
     pub model: &'a str,
-    /// What the model takes.
+    /// The abilities of the model.
     pub facts: ModelFacts,
-    /// What the server takes.
+    /// The abilities of the server.
     pub server: Server<'a>,
 }
 
-/// What a server takes, whatever the model.
+/// The abilities of a server, for every model.
 #[derive(Clone, Copy, Debug)]
 pub struct Server<'a> {
     /// OpenAI's own API, or Azure's: it takes `developer`, `safety_identifier`, custom tools and
@@ -182,20 +182,20 @@ pub struct Translated {
     pub stream: bool,
     /// The bound on the answer that was sent; what a limiter reserves.
     pub output_tokens_max: Option<u64>,
-    /// What was not carried.
+    /// The fields that were not carried.
     pub losses: Losses,
-    /// What is needed to translate the answer.
+    /// The facts needed to translate the answer.
     pub context: Context,
 }
 
-/// What is needed to translate the answer to a request.
+/// The facts needed to translate the answer to a request.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The application's format.
     pub caller: Format,
     /// The provider's format.
     pub target: Format,
-    /// What the call asks for.
+    /// The features that the call asks for.
     pub operation: Operation,
     /// Mints the ids of the answer.
     pub ids: Ids,

@@ -1,4 +1,4 @@
-//! What a model takes, by its family: the built-in table, every value of which can be overridden.
+//! The abilities of a model, by its family: the built-in table, every value of which can be overridden.
 //!
 //! Pure. An unknown Claude counts as the newest, because older ones are known. Of other unknown
 //! models the provider decides: the field is sent, and its error is shown.
@@ -9,7 +9,7 @@
 
 use super::neutral::{Effort, Vendor};
 
-/// What a model takes.
+/// The abilities of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
     /// Its maker, for opaque data.

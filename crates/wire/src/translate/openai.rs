@@ -1,4 +1,4 @@
-//! What the requests of OpenAI's two formats, `chat/completions` and `responses`, have in common.
+//! The common parts of requests in OpenAI's two formats, `chat/completions` and `responses`.
 
 use std::borrow::Cow;
 

@@ -44,7 +44,7 @@ pub(crate) struct ProviderSide {
     pub(crate) read_count: Option<ReadCount>,
 }
 
-/// What a stream may hold. In bytes.
+/// The most that a stream may hold. In bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Of one event of the provider.

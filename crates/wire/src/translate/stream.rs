@@ -15,7 +15,7 @@ use crate::error::StreamFailure;
 use crate::format::Format;
 use crate::usage::TokenUsage;
 
-/// What a stream has told of itself so far.
+/// The facts that a stream has stated so far.
 #[derive(Clone, Debug, Default)]
 pub struct StreamFacts {
     /// The model that answers; empty if it is not named.
@@ -108,7 +108,7 @@ impl Stream {
         failure.map_or(Ok(()), Err)
     }
 
-    /// What the stream has told of itself so far.
+    /// The facts that the stream has stated so far.
     pub fn facts(&self) -> &StreamFacts {
         &self.facts
     }

@@ -53,7 +53,7 @@ pub(crate) struct SchemaOptions {
     /// Replicated tables on this cluster (letters, digits, `_`, `-`), which has the macros
     /// `{shard}` and `{replica}`.
     pub(crate) cluster: Option<String>,
-    /// What is older than this is deleted by ClickHouse.
+    /// ClickHouse deletes older rows.
     pub(crate) retention: Retention,
     /// Whether this changes the retention of tables that exist already.
     pub(crate) changes_retention: bool,
@@ -400,7 +400,7 @@ fn listed_names(keys: &[&str]) -> String {
     listed(keys.iter().copied(), &[])
 }
 
-/// What a statement's failure means for the operator.
+/// The meaning of a statement's failure for the operator.
 fn failure(server: &ClickHouseOptions, what: &str, error: Error) -> ApplyError {
     match error {
         Error::BadResponse(ref text) => match exception_code(text) {
@@ -429,7 +429,7 @@ const TTLS: &str = "ALTER TABLE `${database}`.ai_rows ${on_cluster} MODIFY TTL \
      ALTER TABLE `${database}`.ai_tags ${on_cluster} MODIFY TTL \
      day + INTERVAL ${hourly_days} DAY DELETE;\n";
 
-/// What a cluster has over all its shards, too.
+/// The tables that a cluster also has over all its shards.
 const DISTRIBUTED: [&str; 7] =
     ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits", "policy_audit", "ai_log"];
 

@@ -56,7 +56,7 @@ impl Hour {
     }
 }
 
-/// What is known of an hour and a group.
+/// The sums of an hour and a group.
 #[derive(Debug, Default)]
 struct Hourly {
     sums: Sums,

@@ -65,7 +65,7 @@ const DEFAULT_KEYS: &[&str] = &[
     "frequency_penalty",
 ];
 
-/// What deployments share.
+/// The settings that deployments share.
 #[derive(Default)]
 pub(super) struct Shared<'n> {
     /// Credentials by name.
@@ -227,7 +227,7 @@ fn with_credential<'n>(
     }
 }
 
-/// What `rpm`, `tpm`, `weight` and `order` become: shares of a group.
+/// The meaning of `rpm`, `tpm`, `weight` and `order`: shares of a group.
 fn share(list: &At<'_>, groups: &[Group], findings: &mut Findings) {
     for at in list.list() {
         let name = at.get("model_name").and_then(|at| at.text()).unwrap_or_default();

@@ -109,7 +109,7 @@ fn write_form(form: &Form, object: &mut JsonObject<'_>) {
     }
 }
 
-/// What the number of tokens depends on.
+/// The fields on which the number of tokens depends.
 struct Content<'c> {
     target: &'c Target<'c>,
     choice: &'c Choice,

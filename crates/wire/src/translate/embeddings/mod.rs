@@ -124,13 +124,13 @@ impl Service {
 pub struct Translated {
     /// The calls to make, at most [`CALLS_AT_ONCE`] at a time. All must succeed.
     pub calls: Vec<Written>,
-    /// What was not carried.
+    /// The fields that were not carried.
     pub losses: Losses,
-    /// What is needed to translate the answers.
+    /// The facts needed to translate the answers.
     pub context: Context,
 }
 
-/// What is needed to translate the answers to a request.
+/// The facts needed to translate the answers to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     service: Service,

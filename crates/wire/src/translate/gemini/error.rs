@@ -22,7 +22,7 @@ struct Inner<'a> {
     details: Option<&'a serde_json::value::RawValue>,
 }
 
-/// What a detail may say: how long to wait, and which quota is used up.
+/// The facts that a detail may state: how long to wait, and which quota is used up.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Details<'a> {

@@ -116,7 +116,7 @@ impl Call {
         Call { id: id(context, prefix, output_index), call_id, name, namespace, is_custom }
     }
 
-    /// What the tool is given, of the text of its arguments. None are an empty object, unless the
+    /// The input of the tool, from the text of its arguments. None are an empty object, unless the
     /// answer was cut before they came.
     pub(crate) fn input<'t>(&self, arguments: &'t JsonText<'_>, is_cut: bool) -> JsonText<'t> {
         match (self.is_custom, arguments.is_blank()) {

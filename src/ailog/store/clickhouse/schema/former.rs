@@ -15,7 +15,7 @@ use super::{STATEMENT_TIMEOUT, SchemaOptions, execute, in_time, statements};
 /// The longest time for a statement that reads the whole log.
 const DIVISION_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 
-/// What is copied out of the former table. Partitions are days, and all of them go at once.
+/// The rows copied out of the former table. Partitions are days, and all of them go at once.
 const COPIES: &str = "TRUNCATE TABLE `${database}`.ai_captures ${on_cluster};\n\
      TRUNCATE TABLE `${database}`.ai_hourly ${on_cluster};\n\
      TRUNCATE TABLE `${database}`.ai_tags ${on_cluster};\n\

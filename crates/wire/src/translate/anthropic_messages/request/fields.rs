@@ -118,7 +118,7 @@ object! {
         "thinking" => thinking: JsonText<'a>,
         "signature" => signature: JsonText<'a>,
         "data" => data: JsonText<'a>,
-        // Who called a tool; the model itself, where there is nothing else.
+        // The caller of a tool; the model itself, where there is nothing else.
         "caller" => caller: Raw<'a>,
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn read<'a>(
     Ok(())
 }
 
-/// What would be another answer, or one from another place.
+/// Options that would change the answer, or the place that it comes from.
 fn refuse_promises(body: &Body<'_>) -> Result<(), Refused> {
     let has_servers = body.mcp_servers.as_ref().is_some_and(|servers| !servers.0.is_empty());
     for (name, is_given, text) in [

@@ -20,7 +20,7 @@ const BUDGET_MIN: u64 = 1_024;
 /// Bytes of a tool's name.
 const TOOL_NAME_BYTES_MAX: usize = 128;
 
-/// What is written, after all has been held against each other.
+/// The options to write, after all of them have been compared.
 pub(crate) struct Plan {
     thinking: Thinking,
     /// The form of the answer's text.
