@@ -7,30 +7,32 @@
 //! Bounds: [`FILES_MAX`] files of [`CONFIG_FILE_BYTES_MAX`] bytes each; beyond is a problem. Only
 //! regular files are read.
 
-use std::collections::HashMap;
+mod files;
+mod joined;
+
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use super::check;
 use super::diagnosis::Places;
-use super::doubts;
 use super::effective::{Effective, Read as ToWalk};
 use super::policy::{ClickHouseOptions, Policy, Settings};
-use super::reader::node::{Name, Node, Value};
-use super::reader::place::{Place, Problems, suggest};
-use super::reader::shape::{Section, Shape};
+use super::reader::node::Node;
+use super::reader::place::{Place, Problems};
+use super::reader::shape::Shape as _;
 use super::reader::yaml;
 use super::sections::{RawGateway, RawPolicy};
 use super::uses::Uses;
 use super::words::{Stamp, WordFiles};
-use crate::bounds::CONFIG_FILE_BYTES_MAX;
+use super::{check, doubts};
 use crate::digest::{hex, sha256};
 use crate::live::LiveFiles;
+use files::other_files;
+pub(crate) use files::{ConfigFile, Content, Holds, SourceFile, version, yaml_files};
+use joined::shown;
+pub(crate) use joined::{join, places};
 
 /// Files of one configuration.
 const FILES_MAX: usize = 256;
@@ -417,307 +419,4 @@ impl Source {
         let files = self.files(problems);
         files.iter().filter_map(|file| SourceFile::read(file, problems)).collect()
     }
-}
-
-/// The keys that a file may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
-    /// Those of `gateway.yaml`.
-    Gateway,
-    /// Those of a policy.
-    Policy,
-    /// All.
-    Both,
-}
-
-/// A file of a configuration.
-#[derive(Debug)]
-pub(crate) struct ConfigFile {
-    pub(crate) path: PathBuf,
-    pub(crate) holds: Holds,
-}
-
-/// The content of a file. A file that cannot be read differs from every text, so that its problem
-/// is reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    Text(Arc<str>),
-    /// The reason.
-    Unreadable(String),
-}
-
-impl Content {
-    /// The text; empty if it cannot be read.
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Content::Text(text) => text,
-            Content::Unreadable(_) => "",
-        }
-    }
-
-    /// The name of a file and its present content.
-    pub(super) fn of(file: &ConfigFile) -> (String, Content) {
-        let mut problems = Problems::default();
-        match SourceFile::read(file, &mut problems) {
-            Some(file) => (file.name, Content::Text(file.text)),
-            None => {
-                let name = file.path.to_string_lossy().into_owned();
-                (name, Content::Unreadable(problems.to_string()))
-            }
-        }
-    }
-}
-
-/// One file as read.
-pub(super) struct SourceFile {
-    pub(super) name: String,
-    /// Index in the problems.
-    file: usize,
-    pub(super) text: Arc<str>,
-    holds: Holds,
-}
-
-impl SourceFile {
-    /// A file that was read before.
-    pub(super) fn known(
-        name: &str,
-        content: &Content,
-        problems: &mut Problems,
-    ) -> Option<SourceFile> {
-        let Content::Text(text) = content else { return None };
-        let file = problems.file(name);
-        Some(SourceFile { name: name.to_owned(), file, text: Arc::clone(text), holds: Holds::Both })
-    }
-
-    pub(super) fn read(source: &ConfigFile, problems: &mut Problems) -> Option<SourceFile> {
-        let (path, holds) = (&source.path, source.holds);
-        let name = path.to_string_lossy().into_owned();
-        let file = problems.file(&name);
-        let at = Place { file: Some(file), ..Place::built_in() };
-        let bytes = match read_bounded(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                problems.add(&at, unreadable(&error));
-                return None;
-            }
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => {
-                let text: Arc<str> = Arc::from(text);
-                problems.keep_text(file, Arc::clone(&text));
-                Some(SourceFile { name, file, text, holds })
-            }
-            Err(error) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = good.iter().filter(|b| **b == b'\n').count() + 1;
-                let start = good.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-                let column = String::from_utf8_lossy(&good[start..]).chars().count() + 1;
-                let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
-                problems.add(
-                    &at.moved(number(line), number(column)),
-                    "not UTF-8; save the file as UTF-8",
-                );
-                None
-            }
-        }
-    }
-}
-
-fn other_files(
-    gateway: Option<&RawGateway>,
-    policy: Option<&RawPolicy>,
-    problems: &Problems,
-) -> Vec<OtherFile> {
-    let file = |at: &Place, path: &Path| OtherFile {
-        named_at: format!("{}: {}", problems.show(at), at.path),
-        path: path.to_owned(),
-    };
-    let sides = gateway.into_iter().flat_map(|raw| [&raw.tls.value, &raw.admin.tls.value]);
-    let tls = sides.flatten().flat_map(|tls| {
-        let ca = tls.client_ca_file.value.as_deref().map(|path| file(&tls.client_ca_file.at, path));
-        [file(&tls.cert_file.at, &tls.cert_file.value), file(&tls.key_file.at, &tls.key_file.value)]
-            .into_iter()
-            .chain(ca)
-    });
-    let jwks = policy.map(|raw| &raw.auth.value.jwt.value.jwks).filter(|given| {
-        let text = given.value.trim();
-        !text.is_empty() && !text.contains("://")
-    });
-    let providers = policy.into_iter().flat_map(|raw| &raw.providers.value.0);
-    let credentials = providers
-        .filter_map(|(_, provider)| provider.auth.value.as_ref())
-        .flat_map(check::credential_files)
-        .map(|(at, path)| file(at, path));
-    tls.chain(jwks.map(|given| file(&given.at, Path::new(given.value.trim()))))
-        .chain(credentials)
-        .collect()
-}
-
-fn unreadable(error: &io::Error) -> String {
-    let remedy = match error.kind() {
-        io::ErrorKind::Other => {
-            format!("give a regular file of at most {} MiB", CONFIG_FILE_BYTES_MAX >> 20)
-        }
-        _ => "make it readable for this user, or remove it".to_owned(),
-    };
-    format!("cannot be read: {error}; {remedy}")
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for its writer, so the kind comes first.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("larger than {} MiB", CONFIG_FILE_BYTES_MAX >> 20)));
-    }
-    Ok(bytes)
-}
-
-/// The `*.yaml` and `*.yml` of a folder by name; hidden ones (editors' and Kubernetes' own) are not
-/// meant.
-pub(super) fn yaml_files(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                let file = problems.file(&folder.to_string_lossy());
-                problems.add(&Place { file: Some(file), ..Place::built_in() }, unreadable(&error));
-            }
-            Vec::new()
-        }
-    };
-    paths.retain(|path| {
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        yaml && !hidden && !path.is_dir()
-    });
-    paths.sort();
-    if paths.len() > FILES_MAX {
-        let file = problems.file(&folder.to_string_lossy());
-        let at = Place { file: Some(file), ..Place::built_in() };
-        problems.add(&at, format!("{} policy files; use at most {FILES_MAX}", paths.len()));
-        paths.truncate(FILES_MAX);
-    }
-    paths
-}
-
-/// Twelve hex digits of the SHA-256 of the policy files and the word lists.
-pub(super) fn version<'a>(files: impl Iterator<Item = &'a str>) -> Arc<str> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for text in files {
-        // Lengths first, so that no two sets of files look alike.
-        context.update(&(text.len() as u64).to_le_bytes());
-        context.update(text.as_bytes());
-    }
-    Arc::from(&hex(context.finish().as_ref())[..12])
-}
-
-/// The top-level keys of all files, sorted into the two halves of the configuration.
-pub(super) struct Joined {
-    gateway: Node,
-    pub(super) policy: Node,
-    pub(super) sections: Vec<(String, String)>,
-    /// Every file is YAML.
-    pub(super) is_whole: bool,
-}
-
-impl Joined {
-    /// Whether a file holds a section of the policy.
-    pub(super) fn has_policy(&self, file: &str) -> bool {
-        self.sections
-            .iter()
-            .any(|(key, name)| name == file && RawPolicy::KEYS.contains(&key.as_str()))
-    }
-}
-
-pub(super) fn join(
-    files: &[SourceFile],
-    wanted: &dyn Fn(&str) -> bool,
-    problems: &mut Problems,
-) -> Joined {
-    let mut gateway: Vec<(Name, Node)> = Vec::new();
-    let mut policy: Vec<(Name, Node)> = Vec::new();
-    let mut sections = Vec::new();
-    let mut is_whole = true;
-    for file in files {
-        let Some(root) = yaml::parse(&file.text, Some(file.file), problems) else {
-            is_whole = false;
-            continue;
-        };
-        let entries = match root.value {
-            Value::Map(entries) => entries,
-            Value::Null | Value::Failed => Vec::new(),
-            Value::Scalar(_) | Value::List(_) => {
-                is_whole = false;
-                problems.add(
-                    &root.at,
-                    "not a mapping; write the name of a section, a colon and its keys",
-                );
-                continue;
-            }
-        };
-        for (name, node) in entries {
-            let half = if RawPolicy::KEYS.contains(&name.text.as_str()) {
-                &mut policy
-            } else if !RawGateway::KEYS.contains(&name.text.as_str()) {
-                let known = RawGateway::KEYS
-                    .iter()
-                    .filter(|_| file.holds != Holds::Policy)
-                    .chain(RawPolicy::KEYS)
-                    .copied();
-                problems.add(&name.at, format!("unknown key; {}", suggest(&name.text, known)));
-                continue;
-            } else if file.holds == Holds::Policy {
-                problems.add(
-                    &name.at,
-                    "belongs in gateway.yaml, because it is read only at start; move it there",
-                );
-                continue;
-            } else {
-                &mut gateway
-            };
-            if let Some((first, _)) = half.iter().find(|(known, _)| known.text == name.text) {
-                let first = problems.show(&first.at);
-                problems.add(
-                    &name.at,
-                    format!("this section is already in {first}; keep one of the two"),
-                );
-                continue;
-            }
-            if !wanted(&name.text) {
-                continue;
-            }
-            sections.push((name.text.clone(), file.name.clone()));
-            half.push((name, node));
-        }
-    }
-    let at = Place { file: files.first().map(|f| f.file), ..Place::built_in() };
-    let node = |entries| Node { at: at.clone(), value: Value::Map(entries) };
-    Joined { gateway: node(gateway), policy: node(policy), sections, is_whole }
-}
-
-/// The place of each value that a file has.
-pub(super) fn places(nodes: &[&Node], files: &[SourceFile]) -> HashMap<String, (String, u32, u32)> {
-    let mut places = HashMap::new();
-    let mut left: Vec<&Node> = nodes.to_vec();
-    while let Some(node) = left.pop() {
-        let file = files.iter().find(|file| Some(file.file) == node.at.file);
-        if let Some(file) = file.filter(|_| !node.at.path.is_empty()) {
-            let place = (file.name.clone(), node.at.line, node.at.column);
-            places.insert(node.at.path.to_string(), place);
-        }
-        match &node.value {
-            Value::Map(entries) => left.extend(entries.iter().map(|(_, node)| node)),
-            Value::List(nodes) => left.extend(nodes),
-            Value::Scalar(_) | Value::Null | Value::Failed => {}
-        }
-    }
-    places
-}
-
-fn shown(gateway: Option<&RawGateway>, policy: Option<&RawPolicy>) -> Json {
-    json!({ "gateway": gateway.map(Shape::json), "policy": policy.map(Shape::json) })
 }

@@ -7,11 +7,10 @@
 //! not know YAML or files. A reload makes a new [`Policy`] and swaps it as a whole.
 
 mod alerts;
+mod auth;
 mod credentials;
+mod settings;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +21,13 @@ use tollgate_wire::translate::model::Overrides;
 pub use super::reader::shape::ByOrg;
 pub use super::sections::{
     Accept, AiLogPolicy, Algorithm, AuthOptions, CacheMode, CacheOptions, Durability, Fail,
-    Features, GatewayOptions, IntentOptions, JwtOptions, KeyOptions, LimitOptions, LogFormat,
-    LogOptions, OtlpOptions, ProviderOptions, RedisMode, Role, RoutingOptions, Semconv,
-    StoredObjects, Timeouts, Tls,
+    Features, IntentOptions, KeyOptions, LimitOptions, LogFormat, LogOptions, ProviderOptions,
+    RedisMode, Role, RoutingOptions, Semconv, StoredObjects, Timeouts, Tls,
 };
 use crate::cost::PriceList;
 use crate::egress::Egress;
-use crate::egress::trust::ClientTls;
 use crate::glob::Glob;
-use crate::ids::{OrgId, Secret, SecretBytes};
+use crate::ids::OrgId;
 use crate::intent::prompt::Question;
 use crate::limit::bucket::Quota;
 use crate::limit::caps::{Caps, Scope};
@@ -38,93 +35,15 @@ use crate::redact::Rules;
 use crate::upstream::breaker::BreakerOptions;
 use crate::upstream::retry::RetryOptions;
 pub use alerts::{AlertRule, AlertRules, Condition, Webhook};
+pub use auth::{AuthPolicy, GatewayKey, JwksSource, JwtPolicy};
 pub use credentials::{
     AuthSource, AwsKeys, AwsSource, ContainerProof, EntraProof, EntraSource, GcpSource,
     ProviderAuth,
 };
-
-/// `gateway.yaml`, which is read once, at start.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Address of the applications' side.
-    pub listen: SocketAddr,
-    /// Address of the operators' side.
-    pub admin_listen: SocketAddr,
-    /// Host names to which the operators' side answers, in lower case; besides `localhost`.
-    pub admin_hosts: Vec<String>,
-    /// How operators sign in.
-    pub access: Access,
-    /// The OpenID provider by which people sign in, with [`Access::Tokens`].
-    pub oidc: Option<Arc<OidcOptions>>,
-    /// Address at which browsers reach the operators' side, without a slash at its end.
-    pub admin_url: Option<Arc<str>>,
-    /// TLS on the operators' side.
-    pub admin_tls: Option<Tls>,
-    /// `/metrics` needs no sign-in.
-    pub metrics_open: bool,
-    /// The store of rows.
-    pub store: StoreKind,
-    /// The store of the limits' counters.
-    pub limits_store: LimitsStore,
-    /// The secret of stable placeholders; without one, `data_dir` keeps a random one.
-    pub placeholder_key: Option<SecretBytes>,
-    /// The collector of traces.
-    pub otlp: Option<Otlp>,
-    pub options: GatewayOptions,
-}
-
-impl Settings {
-    /// The scheme by which browsers reach the operators' side.
-    pub fn admin_scheme(&self) -> &'static str {
-        let is_https = match &self.admin_url {
-            Some(url) => url.starts_with("https://"),
-            None => self.admin_tls.is_some(),
-        };
-        if is_https { "https" } else { "http" }
-    }
-
-    /// Whether they reach it by https, so that its cookies are `Secure`.
-    pub fn admin_is_https(&self) -> bool {
-        self.admin_scheme() == "https"
-    }
-}
-
-/// A collector of traces.
-#[derive(Clone, Debug)]
-pub struct Otlp {
-    /// With the path of traces.
-    pub endpoint: Uri,
-    /// Headers of each request.
-    pub headers: Vec<(HeaderName, Secret)>,
-    /// How it is reached.
-    pub egress: Arc<Egress>,
-    pub options: OtlpOptions,
-}
-
-/// How operators sign in.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// They need not: only this machine reaches their side.
-    Local,
-    /// They need not, although other machines reach their side.
-    Insecure,
-    /// With one of these tokens, by its SHA-256.
-    Tokens(Arc<HashMap<[u8; 32], Arc<Principal>>>),
-}
-
-/// An OpenID provider, and the roles that it gives.
-#[derive(Debug)]
-pub struct OidcOptions {
-    pub issuer: String,
-    pub client_id: String,
-    pub client_secret: Secret,
-    pub scopes: Vec<String>,
-    /// The names that lead to the claim.
-    pub role_claim: Vec<String>,
-    /// Values of the claim with their rights.
-    pub roles: Vec<(String, Grant)>,
-    pub egress: Arc<Egress>,
-}
+pub use settings::{
+    Access, ClickHouseOptions, LimitsStore, OidcOptions, Otlp, Principal, RedisAccess,
+    RedisAddress, RedisOptions, Settings, StoreKind,
+};
 
 /// The rights that a value of the role claim gives.
 #[derive(Clone, Debug)]
@@ -140,105 +59,6 @@ pub enum GrantedOrgs {
     These(Vec<OrgId>),
     /// Those that a claim names, by the names that lead to it.
     Claim(Vec<String>),
-}
-
-/// A person or a program on the operators' side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    pub name: Arc<str>,
-    pub role: Role,
-    /// The organisations that it sees; empty: all.
-    pub orgs: Vec<OrgId>,
-}
-
-/// The store of rows.
-#[derive(Clone, Debug)]
-pub enum StoreKind {
-    /// SQLite, `data_dir/tollgate.db`.
-    Embedded,
-    /// A ClickHouse server.
-    ClickHouse(ClickHouseOptions),
-}
-
-/// ClickHouse over HTTP.
-#[derive(Clone, Debug)]
-pub struct ClickHouseOptions {
-    /// `http[s]://host:port`, at least one; they are tried in turn.
-    pub urls: Vec<String>,
-    /// Cluster of the replicated tables; empty for none.
-    pub cluster: String,
-    /// Letters, digits and `_`.
-    pub database: String,
-    /// Name of the user.
-    pub user: String,
-    /// Its password.
-    pub password: Secret,
-    /// Authorities and a certificate of the gateway's.
-    pub tls: ClientTls,
-}
-
-impl ClickHouseOptions {
-    /// A database at one server, with the user `default` and the machine's authorities.
-    pub fn at(url: &str, database: &str) -> ClickHouseOptions {
-        ClickHouseOptions {
-            urls: vec![url.to_owned()],
-            cluster: String::new(),
-            database: database.to_owned(),
-            user: "default".to_owned(),
-            password: Secret::default(),
-            tls: ClientTls::machine(),
-        }
-    }
-}
-
-/// The store of the limits' counters.
-#[derive(Clone, Debug)]
-pub enum LimitsStore {
-    Memory,
-    /// Shared by replicas.
-    Redis(Box<RedisOptions>),
-}
-
-/// Redis or Valkey, and the patience with it.
-#[derive(Clone, Debug)]
-pub struct RedisOptions {
-    pub mode: RedisMode,
-    /// The server, some nodes of the cluster, or the sentinels; at least one.
-    pub contacts: Vec<RedisAddress>,
-    /// The sentinels' name of the master.
-    pub master: String,
-    pub database: u32,
-    /// Access to the servers that count.
-    pub servers: RedisAccess,
-    /// Access to the sentinels.
-    pub sentinels: RedisAccess,
-    /// Longest time that a decision waits for it.
-    pub timeout: Duration,
-}
-
-/// The address of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RedisAddress {
-    /// A name, or an IP address without brackets.
-    pub host: String,
-    pub port: u16,
-}
-
-impl std::fmt::Display for RedisAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RedisAddress { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-/// How a server is greeted.
-#[derive(Clone, Debug, Default)]
-pub struct RedisAccess {
-    /// Empty: the user `default`.
-    pub username: String,
-    pub password: Secret,
-    /// `None`: plain TCP.
-    pub tls: Option<ClientTls>,
 }
 
 /// `policies/*.yaml`: hot.
@@ -330,112 +150,6 @@ impl Cors {
     /// Whether pages of this origin may call.
     pub fn allows(&self, origin: &HeaderValue) -> bool {
         self.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
-    }
-}
-
-/// Authentication.
-#[derive(Debug)]
-pub struct AuthPolicy {
-    /// `None` if neither a secret nor a key set is configured.
-    pub jwt: Option<JwtPolicy>,
-    /// Gateway keys, by the SHA-256 of the key.
-    pub keys: HashMap<[u8; 32], Arc<GatewayKey>>,
-    /// Its `accept` is not empty.
-    pub options: AuthOptions,
-}
-
-/// The requirements of JWTs.
-#[derive(Debug)]
-pub struct JwtPolicy {
-    /// The key set of all algorithms but those of the HS family.
-    pub jwks: Option<JwksSource>,
-    /// Path of names to the organisation, e.g. `["org_id"]` or `["app", "org"]` for `app.org`.
-    pub org_claim: Vec<String>,
-    /// Path of names to the user.
-    pub user_claim: Vec<String>,
-    /// Paths of names to the values of tags.
-    pub tag_claims: Vec<Vec<String>>,
-    /// Those of the HS algorithms: all of them verify, the first signs. None is empty.
-    pub secrets: Vec<SecretBytes>,
-    /// Its `algorithms` are not empty.
-    pub options: JwtOptions,
-    /// SHA-256 over all of the above, but for secrets in files: a JWT that was verified under other
-    /// rules is verified anew.
-    pub fingerprint: [u8; 32],
-}
-
-impl JwtPolicy {
-    /// The first configured algorithm that signs with the shared secret.
-    pub fn hs_algorithm(&self) -> Option<Algorithm> {
-        self.options.algorithms.iter().copied().find(|algorithm| algorithm.is_hs())
-    }
-
-    /// The rules of a policy that gives only a secret. Rules that differ need fingerprints that
-    /// differ.
-    pub fn of_secret(secret: SecretBytes, fingerprint: [u8; 32]) -> JwtPolicy {
-        JwtPolicy {
-            jwks: None,
-            org_claim: vec!["org_id".to_owned()],
-            user_claim: vec!["sub".to_owned()],
-            tag_claims: Vec::new(),
-            secrets: vec![secret],
-            options: JwtOptions::hs256(),
-            fingerprint,
-        }
-    }
-}
-
-/// The source of a JWK set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwksSource {
-    /// Watched.
-    File(PathBuf),
-    /// Asked again for an unknown `kid`, at most every 30 s.
-    Url(Uri),
-}
-
-impl JwksSource {
-    /// The source as operators see it: without credentials or a query.
-    pub fn shown(&self) -> String {
-        match self {
-            JwksSource::File(path) => path.display().to_string(),
-            JwksSource::Url(address) => {
-                let host = address.authority().map_or("", |a| a.as_str());
-                let host = host.rsplit('@').next().unwrap_or_default();
-                format!("{}://{host}{}", address.scheme_str().unwrap_or("http"), address.path())
-            }
-        }
-    }
-}
-
-/// A key of the gateway's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayKey {
-    pub name: Arc<str>,
-    /// Time, in milliseconds since 1970, from which it is refused.
-    pub expires_ms: Option<i64>,
-    /// Models that it may be used for; empty: all.
-    pub models: Vec<Glob>,
-    /// Canonical paths that it may be used for; empty: all.
-    pub endpoints: Vec<Glob>,
-    pub options: KeyOptions,
-}
-
-impl GatewayKey {
-    /// Whether it may not be used for everything that its organisation may do.
-    pub fn is_restricted(&self) -> bool {
-        !(self.models.is_empty() && self.endpoints.is_empty())
-    }
-
-    /// Whether it may be used for an endpoint, by its canonical path.
-    pub fn may_call(&self, endpoint: &str) -> bool {
-        self.endpoints.is_empty() || self.endpoints.iter().any(|glob| glob.matches(endpoint))
-    }
-
-    /// Whether it may be used for a model. A call that names none is not known to be allowed.
-    pub fn may_use(&self, model: Option<&str>) -> bool {
-        self.models.is_empty()
-            || model.is_some_and(|model| self.models.iter().any(|glob| glob.matches(model)))
     }
 }
 
