@@ -17,6 +17,8 @@
 //! each gateway makes at most one or two a second while it keeps up) does not pass between two
 //! tries of one batch; beyond it, at least once. Does not: create tables (see `schema`).
 
+mod divided;
+mod errors;
 mod position_file;
 pub(crate) mod schema;
 pub(crate) mod servers;
@@ -36,14 +38,20 @@ use self::position_file::{Found, PositionFile};
 use self::servers::Servers;
 use super::sqlite::layout::{self, Home};
 use super::{AuditRecord, Keep, LimitInForce, Resume, Store, StoreError, Stored};
-use crate::ailog::columns::{COLUMNS, Column, Decoder, Value, at, created_at_ms};
+use crate::ailog::columns::{COLUMNS, Column, Decoder, Value};
 use crate::ailog::wal::position::Position;
 use crate::ailog::wal::reader::{Batch, BatchLimits};
 use crate::bounds::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::config::policy::ClickHouseOptions;
+use divided::{Divided, ID, Month, PARTITIONS_MAX, divide, month};
+pub(crate) use errors::exception_code;
+use errors::{classify, not_of_the_rows};
 
 /// The longest time for one insert: a server that hangs is left for another one.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest time for the list of limits, or for records of the audit.
+const LINES_TIMEOUT: Duration = Duration::from_secs(10);
+const NANO: u64 = 1_000_000_000;
 /// The longest time for a question about the server.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long rows are gathered for one insert: more inserts would only make more parts to merge.
@@ -369,79 +377,6 @@ pub(crate) fn is_replicated(engine: &str) -> bool {
     engine.starts_with("Replicated") || engine.starts_with("Shared")
 }
 
-/// The rows of a batch, in the order of their columns.
-struct Divided {
-    /// Without the captured texts.
-    rows: Vec<u8>,
-    /// The captured texts of the rows that have any.
-    captures: Vec<u8>,
-    /// Different days of them: captured texts have a partition for each.
-    days: usize,
-}
-
-/// Divides a batch between the two tables, without the rows of the months in `stored`: the division
-/// of a former table has taken them over with their texts.
-fn divide(batch: &Batch, stored: &BTreeSet<Month>) -> Divided {
-    let mut rows = Vec::with_capacity(batch.payload.len());
-    let (mut captures, mut texts, mut days) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for index in 0..batch.rows.len() {
-        if !stored.is_empty() && stored.contains(&month(batch.row(index))) {
-            continue;
-        }
-        days.insert(created_at_ms(batch.row(index)).map(|ms| ms.div_euclid(DAY_MS)));
-        let mut decoder = Decoder::new(batch.row(index));
-        let (mut key, mut has_text) = ([&[][..]; 2], false);
-        texts.clear();
-        for (place, column) in COLUMNS.iter().enumerate() {
-            // The log's reader has checked the row.
-            let value = decoder.raw(column.of).unwrap_or(column.of.unknown());
-            if layout::home(column) == Home::Capture {
-                has_text |= value != column.of.unknown();
-                texts.extend_from_slice(value);
-                continue;
-            }
-            match place {
-                ID => key[0] = value,
-                CREATED_AT => key[1] = value,
-                _ => {}
-            }
-            rows.extend_from_slice(value);
-        }
-        if has_text {
-            key.iter().for_each(|value| captures.extend_from_slice(value));
-            captures.extend_from_slice(&texts);
-        }
-    }
-    Divided { rows, captures, days: days.len() }
-}
-
-/// A partition of the rows: year and month.
-type Month = (i16, i8);
-
-/// The month of an encoded row.
-fn month(row: &[u8]) -> Month {
-    let at = jiff::Timestamp::from_millisecond(created_at_ms(row).unwrap_or(0)).unwrap_or_default();
-    let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-    (day.year(), day.month())
-}
-
-const ID: usize = at("id");
-const CREATED_AT: usize = at("created_at");
-const NANO: u64 = 1_000_000_000;
-const DAY_MS: i64 = 86_400_000;
-/// Partitions of one insert that a server takes without being asked for more.
-const PARTITIONS_MAX: usize = 50;
-/// The longest time for the list of limits, or for records of the audit.
-const LINES_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The rows are stored already, so the batch must not be divided: it is sent again as it is.
-fn not_of_the_rows(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Rows { reason } => StoreError::Operator { reason },
-        other => other,
-    }
-}
-
 /// The place at which the shipper to ClickHouse stopped, for another store that takes over.
 pub(crate) fn resume_of(data_dir: &Path) -> Option<Resume> {
     match position_file::find(&data_dir.join(POSITION_FILE)) {
@@ -466,75 +401,6 @@ async fn until_given_up(
 
 fn token(batch: &Batch) -> String {
     format!("{}-{}-{}", batch.segment.simple(), batch.start, batch.sealed_end)
-}
-
-/// The meaning of a failure for the batch, by ClickHouse's error code; the status alone misleads (a
-/// full disk and bad data are both 500).
-///
-/// The reason holds only the code and its name: the text of an error may quote the data.
-fn classify(error: &Error) -> StoreError {
-    let again = |reason: String| StoreError::Retry { reason, at_least: Duration::ZERO };
-    let text = match error {
-        Error::BadResponse(text) => text,
-        Error::TimedOut => return again("ClickHouse does not answer in time".to_owned()),
-        // It is unknown whether the rows arrived; the token makes a retry safe.
-        Error::Network(_) => return again("ClickHouse cannot be reached".to_owned()),
-        _ => return again("ClickHouse answered in an unknown form".to_owned()),
-    };
-    let Some(code) = exception_code(text) else { return by_status(text) };
-    let reason = format!(
-        "ClickHouse error {code}{}",
-        exception_name(text).map_or(String::new(), |n| format!(" {n}"))
-    );
-    match code {
-        // Rows that cannot be parsed, or that break a constraint.
-        6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 467 | 469 => {
-            StoreError::Rows { reason }
-        }
-        // Database, table or one of its columns missing.
-        16 | 60 | 81 => {
-            StoreError::Operator { reason: format!("{reason}: run `tollgate clickhouse apply`") }
-        }
-        // Unknown name or setting; wrong user, password or rights; read-only.
-        47 | 115 | 164 | 192 | 193 | 194 | 291 | 497 | 516 => StoreError::Operator { reason },
-        // Too many parts.
-        252 => StoreError::Retry { reason, at_least: PARTS_WAIT },
-        _ => again(reason),
-    }
-}
-
-/// An answer without a code: from a proxy, or a server that is starting.
-fn by_status(text: &str) -> StoreError {
-    let status: Option<u16> = text.get(..3).and_then(|s| s.parse().ok());
-    match status {
-        Some(status @ (400..=407 | 410..=428)) => {
-            StoreError::Operator { reason: format!("the ClickHouse address answers {status}") }
-        }
-        Some(status) => StoreError::Retry {
-            reason: format!("the ClickHouse address answers {status}"),
-            at_least: Duration::ZERO,
-        },
-        None => StoreError::Retry {
-            reason: "the ClickHouse address answers without a ClickHouse error".to_owned(),
-            at_least: Duration::ZERO,
-        },
-    }
-}
-
-/// `Code: 60. DB::Exception: …`
-pub(crate) fn exception_code(text: &str) -> Option<u32> {
-    let digits = text.split_once("Code: ")?.1;
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().ok()
-}
-
-/// `… (UNKNOWN_TABLE) (version …)`
-fn exception_name(text: &str) -> Option<&str> {
-    text.rsplit('(').filter_map(|part| part.split_once(')')).map(|(name, _)| name).find(|name| {
-        name.len() > 3
-            && name.len() < 80
-            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! one deletes rows. Does not: delete rows.
 
 mod former;
+mod text;
 
 use std::time::Duration;
 
@@ -16,12 +17,16 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 
 use super::{exception_code, is_replicated, runtime};
-use crate::ailog::columns::{COLUMNS, Column, SCHEMA_VERSION, Type};
+use crate::ailog::columns::{COLUMNS, Column, SCHEMA_VERSION};
+use crate::ailog::store::Retention;
 use crate::ailog::store::digest::bucket_sql;
 use crate::ailog::store::measures::MEASURES;
-use crate::ailog::store::sqlite::layout::{Home, columns_in};
-use crate::ailog::store::{Retention, sqlite::layout};
+use crate::ailog::store::sqlite::layout::{self, Home};
 use crate::config::policy::ClickHouseOptions;
+pub(crate) use text::{HOURLY_NAMES, percentile, type_of};
+use text::{
+    capture_columns, definitions, last_column, listed, measure_columns, measure_sums, row_columns,
+};
 
 /// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
 /// and with `REVISION` when a script changes.
@@ -440,124 +445,6 @@ pub(crate) fn all_of(cluster: Option<&str>) -> &'static str {
 
 /// The beginning of a line that adds a column.
 const ADD: &str = "    ADD COLUMN IF NOT EXISTS ";
-
-/// The names by which `ai_hourly` divides the rows of an hour.
-pub(crate) const HOURLY_NAMES: [&str; 9] = [
-    "org_id",
-    "model",
-    "provider",
-    "route",
-    "caller",
-    "outcome",
-    "status",
-    "error_code",
-    "limited_by",
-];
-
-/// The columns of `ai_rows` but the last.
-fn row_columns() -> Vec<&'static Column> {
-    let last = last_column().name;
-    let columns = COLUMNS.iter().filter(|column| layout::home(column) != Home::Capture);
-    columns.filter(|column| column.name != last).collect()
-}
-
-/// The column that a gateway waits for. No roll-up needs it.
-fn last_column() -> &'static Column {
-    let [.., last] = &COLUMNS;
-    last
-}
-
-/// The names, the measures and the names after them, in parentheses.
-fn listed<'a>(names: impl Iterator<Item = &'a str>, after: &[&'a str]) -> String {
-    let measures = MEASURES.iter().map(|measure| measure.name);
-    let all: Vec<&str> = names.chain(measures).chain(after.iter().copied()).collect();
-    format!("({})", all.join(", "))
-}
-
-fn capture_columns() -> Vec<&'static Column> {
-    columns_in(Home::Capture).map(|(_, column)| column).collect()
-}
-
-fn measure_columns() -> String {
-    let column = |name: &str, of| format!("    {name:22} SimpleAggregateFunction(sum, {of})");
-    let columns = MEASURES.map(|measure| {
-        column(measure.name, if measure.is_amount() { "Decimal(38, 9)" } else { "Int64" })
-            + " CODEC(ZSTD(1))"
-    });
-    columns.join(",\n")
-}
-
-fn measure_sums() -> String {
-    let sum = |name: &str, of: &str| format!("    sum({of}) AS {name}");
-    MEASURES.map(|measure| sum(measure.name, &measure.of_row("r"))).join(",\n")
-}
-
-/// The value of a merged digest by nearest rank; null if there is none.
-pub(crate) fn percentile(percent: &str, digest: &str) -> String {
-    let shift = "greatest(intDiv(b, 64), 1) - 1";
-    let value = format!(
-        "if(b < 128, toUInt32(b), toUInt32(bitShiftLeft(toUInt64(b % 64 + 64), {shift}) + \
-         intDiv(bitShiftLeft(toUInt64(1), {shift}), 2)))"
-    );
-    let rank = format!("intDiv({percent} * arraySum(mapValues({digest})) + 99, 100)");
-    format!(
-        "arrayMap(b -> {value}, [mapKeys({digest})[arrayFirstIndex(n -> n >= {rank}, \
-         arrayCumSum(mapValues({digest})))]])[1]"
-    )
-}
-
-/// The columns as SQL, one on each line, aligned.
-fn definitions(columns: &[&Column], prefix: &str) -> String {
-    let width =
-        |of: fn(&Column) -> &str| columns.iter().map(|column| of(column).len()).max().unwrap_or(0);
-    let (name_width, type_width) =
-        (width(|column| column.name), width(|column| type_of(column.of)));
-    let define = |column: &&Column| {
-        let (name, of, doc) = (column.name, type_of(column.of), column.doc.replace('\'', "''"));
-        let codec = codec_of(column.of);
-        format!("{prefix}{name:name_width$} {of:type_width$} COMMENT '{doc}'{codec}")
-    };
-    columns.iter().map(define).collect::<Vec<_>>().join(",\n")
-}
-
-/// The type of a column in ClickHouse.
-pub(crate) const fn type_of(of: Type) -> &'static str {
-    match of {
-        Type::Uuid => "UUID",
-        Type::Millis => "DateTime64(3, 'UTC')",
-        Type::Text => "String",
-        Type::Label => "LowCardinality(String)",
-        Type::Bool => "Bool",
-        Type::U8 => "UInt8",
-        Type::U16 => "UInt16",
-        Type::U32 => "UInt32",
-        Type::U64 => "UInt64",
-        Type::NanoUsd => "Nullable(Decimal(18, 9))",
-        Type::OptionalText => "Nullable(String)",
-        Type::OptionalLabel => "LowCardinality(Nullable(String))",
-        Type::OptionalFloat => "Nullable(Float64)",
-        Type::Tags => "Map(LowCardinality(String), String)",
-        Type::Attempts => {
-            "Array(Tuple(provider String, status UInt16, error LowCardinality(String), ms UInt32))"
-        }
-    }
-}
-
-/// How ClickHouse compresses a column, as the end of its definition.
-const fn codec_of(of: Type) -> &'static str {
-    match of {
-        Type::Millis => " CODEC(DoubleDelta, ZSTD(1))",
-        Type::Text | Type::U16 | Type::NanoUsd | Type::Tags | Type::Attempts => " CODEC(ZSTD(1))",
-        Type::OptionalText => " CODEC(ZSTD(3))",
-        Type::U32 | Type::U64 => " CODEC(T64, ZSTD(1))",
-        Type::Uuid
-        | Type::Label
-        | Type::Bool
-        | Type::U8
-        | Type::OptionalLabel
-        | Type::OptionalFloat => "",
-    }
-}
 
 /// The statements of a script; comments are whole lines.
 pub(crate) fn statements(script: &str) -> Vec<String> {
