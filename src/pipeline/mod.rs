@@ -38,12 +38,12 @@ mod traces;
 pub mod translation;
 mod turn_group;
 pub mod turns;
+mod unanswered;
 pub mod unread;
 pub mod upload;
 pub mod walk;
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ use crate::redact;
 use crate::route::table::Endpoint;
 use crate::share::Held;
 use crate::upstream::replay::Outgoing;
-use crate::upstream::{Answer, Call, NoAnswer, Trail};
+use crate::upstream::{Answer, Call, NoAnswer};
 use admission::{Admitted, Budgets, Work};
 use answer_out::body::Body;
 use body_in::{Gathered, Reserved};
@@ -74,7 +74,8 @@ use headers::Owner;
 use ratelimit_headers::ratelimit_headers;
 use readers::Entry;
 use record::Record;
-use refusal::{Refusal, Tried};
+use refusal::Refusal;
+pub use unanswered::{no_answer_refusal, tried};
 use upload::Upload;
 use walk::Walk;
 
@@ -541,39 +542,6 @@ fn text_bytes(walk: &Walk<'_>, request: &RequestBody, record: &Record) -> u64 {
             let length = headers.get(header::CONTENT_LENGTH).filter(|_| is_plain);
             let declared = length.and_then(|length| length.to_str().ok()?.parse().ok());
             declared.unwrap_or(u64::MAX).min(estimate::UNKNOWN_BYTES)
-        }
-    }
-}
-
-/// The attempts of a call that no provider answered.
-pub fn tried(trail: &Trail) -> Box<Tried> {
-    let (provider, detail) = trail.told();
-    let provider = provider.map(|provider| Arc::clone(&provider.name));
-    Box::new(Tried { provider, attempts: trail.attempts(), detail })
-}
-
-/// The refusal of a call that no provider answered.
-pub fn no_answer_refusal(no_answer: &NoAnswer) -> Refusal {
-    match no_answer {
-        NoAnswer::Unavailable { retry_after } => {
-            let message =
-                "The AI service is temporarily unavailable. Please try again in a few seconds.";
-            Refusal::new(Code::ProviderUnavailable, message)
-                .after(retry_after.unwrap_or(Duration::from_secs(5)))
-        }
-        NoAnswer::Timeout => {
-            let message = "The AI service took too long to answer. Please try again.";
-            Refusal::new(Code::ProviderTimeout, message).after(Duration::from_secs(5))
-        }
-        NoAnswer::Exhausted => refusal::overloaded(),
-        NoAnswer::Invalid => {
-            let message = "The AI service gave an answer that could not be read. Please try again.";
-            Refusal::new(Code::ProviderAnswerInvalid, message)
-        }
-        NoAnswer::Untranslatable(refused) => translation::refusal(refused),
-        NoAnswer::BodyBroken => {
-            Refusal::new(Code::InvalidRequest, "the request body could not be read to its end")
-                .closing()
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod closing;
 mod gather;
+mod kind;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use tollgate_wire::sse::{self, EventReader, Piece};
-use tollgate_wire::{Format, Role, StreamFailure, StreamReader, translate};
+use tollgate_wire::{Role, StreamFailure, StreamReader, translate};
 
 use self::closing::Closing;
 use super::super::record::Record;
@@ -34,6 +35,7 @@ use crate::ailog::Durable;
 use crate::ailog::row::Outcome;
 use crate::bounds::{CALL_BYTES_FREE, SSE_EVENT_BYTES_MAX};
 use crate::code::Code;
+use kind::TeeKind;
 
 /// The messages to the client of a stream that breaks.
 const BROKEN: &str = "The AI service stopped before the answer was complete. Please try again.";
@@ -75,39 +77,6 @@ enum Cutting {
     No,
     AfterFlush,
     Now,
-}
-
-enum TeeKind {
-    Events {
-        format: Format,
-        reader: EventReader,
-        stream: Box<StreamReader>,
-        drop_usage: bool,
-        pieces: Vec<Piece>,
-        rewrite: Option<Box<Events>>,
-        /// Makes events of the caller's format of what a provider of another one sends.
-        translated: Option<Box<translate::Stream>>,
-    },
-    Plain {
-        prefix: BytesMut,
-        textual: bool,
-        tail: BytesMut,
-        format: Format,
-        rewrite: Option<Box<Bodies>>,
-    },
-}
-
-impl TeeKind {
-    /// Whether something may be put in here that the provider did not send: no event has been
-    /// passed on in part, and the last one is still to come.
-    fn is_between_events(&self) -> bool {
-        match self {
-            TeeKind::Events { reader, stream, .. } => {
-                !(reader.is_mid_event() || stream.ended() || stream.failed())
-            }
-            TeeKind::Plain { .. } => false,
-        }
-    }
 }
 
 /// A stream of events that has begun.

@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::super::readers::Entry;
-use super::super::refusal::Refusal;
-use super::super::upload::Upload;
 use super::rate::BodyRate;
 use crate::code::Code;
+use crate::pipeline::readers::Entry;
+use crate::pipeline::refusal::Refusal;
+use crate::pipeline::upload::Upload;
 
 /// One body on its way in.
 pub struct Arriving {

@@ -7,8 +7,8 @@
 use aws_lc_rs::rand;
 use http::HeaderValue;
 
-use super::super::refusal::{Refusal, overloaded};
 use crate::code::Code;
+use crate::pipeline::refusal::{Refusal, overloaded};
 
 /// Longest boundary (RFC 2046, section 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;

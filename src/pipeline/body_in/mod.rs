@@ -15,6 +15,8 @@ pub mod coding;
 pub mod form;
 pub mod rate;
 pub mod reader;
+mod refusals;
+mod seen;
 mod sending;
 pub mod work;
 
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use tollgate_wire::estimate::{Asked, Makes};
+use tollgate_wire::estimate::Asked;
 
 use super::body_threads::Running;
 use super::ownership::Ownership;
@@ -35,94 +37,13 @@ use crate::bounds::{GATHER_BYTES_MAX, ROUTE_WAIT_BYTES_MAX, TRANSLATED_BYTES_MAX
 use crate::code::Code;
 use crate::config::policy::GatewayKey;
 use crate::lock::lock;
-use crate::redact::{BodyRedactor, Capture, Facts, Ledger, RedactError, Redacted, Rules};
+use crate::redact::{BodyRedactor, Capture, RedactError, Redacted};
 use crate::share::{Held, Share};
 pub use arriving::Arriving;
+pub use refusals::{allowed, judge_head, too_large, too_slow};
+use refusals::{refusal_of, too_long_to_translate};
+pub use seen::{Beside, Reserved, Seen};
 use work::{Decoding, Job, Stepped, Work};
-
-/// Facts of a body, also after the walk has ended early. Shared by the source that reads
-/// the body and the record of the call.
-#[derive(Debug, Default)]
-pub struct Seen {
-    pub facts: Facts,
-    pub ledger: Ledger,
-    /// As sent by the client.
-    pub bytes: u64,
-    /// Text for a model in it, as long as it is when it can be read.
-    pub text_bytes: u64,
-    /// The same in characters.
-    pub text_chars: u64,
-    /// The part of the redacted body that the log keeps.
-    pub capture: Option<Box<Capture>>,
-    /// Why the body could not be completed.
-    pub refusal: Option<Refusal>,
-    /// The client went away while sending it.
-    pub disconnected: bool,
-    /// The reservation for its answer, made before its end was known.
-    pub reserved: Option<Reserved>,
-    /// The findings of other rules.
-    pub beside: Option<Beside>,
-}
-
-/// The findings of other rules in a body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
-    pub ledger: Ledger,
-    /// Why they refuse it.
-    pub error: Option<RedactError>,
-    /// All of it was read.
-    pub is_done: bool,
-}
-
-/// The reservation for the answer to a body, made before its end was known.
-#[derive(Clone, Copy, Debug)]
-pub struct Reserved {
-    pub makes: Makes,
-    /// The longest answer of its model.
-    pub longest: u64,
-    /// Tokens, at most.
-    pub most: u64,
-}
-
-impl Seen {
-    /// The same body for another row, which does not count again what was taken out of it.
-    pub fn without_counts(&self) -> Seen {
-        Seen {
-            facts: self.facts.clone(),
-            ledger: Ledger::default(),
-            bytes: self.bytes,
-            text_bytes: self.text_bytes,
-            text_chars: self.text_chars,
-            capture: self.capture.clone(),
-            ..Seen::default()
-        }
-    }
-
-    /// A body of which only its size is known.
-    pub fn of_size(bytes: u64) -> Seen {
-        Seen { bytes, ..Seen::default() }
-    }
-
-    /// The facts of a body that was made whole, such as a prompt.
-    pub fn of_whole(
-        body: &Redacted,
-        ledger: Ledger,
-        facts: Facts,
-        mut capture: Option<Capture>,
-    ) -> Seen {
-        capture.iter_mut().for_each(|capture| capture.push(body));
-        let bytes = body.as_bytes().len() as u64;
-        Seen {
-            facts,
-            ledger,
-            bytes,
-            text_bytes: bytes,
-            text_chars: String::from_utf8_lossy(body.as_bytes()).chars().count() as u64,
-            capture: capture.map(Box::new),
-            ..Seen::default()
-        }
-    }
-}
 
 /// Reads one request body.
 pub struct Intake {
@@ -436,69 +357,4 @@ impl Intake {
         seen.refusal = Some(refusal.clone());
         refusal
     }
-}
-
-/// Whether the body may be sent with its key, as far as it is read.
-pub(super) fn allowed(key: &GatewayKey, facts: &Facts) -> Result<(), Refusal> {
-    if let Some(other) = facts.models.iter().find(|m| !key.may_use(Some(&m.name))) {
-        let message =
-            format!("this key may not be used with the model that `{}` names", other.param);
-        return Err(Refusal::new(Code::ModelNotFound, message).about("model").closing());
-    }
-    if facts.models_cut {
-        let message = "the request body names too many models, or one with too long a name, for a \
-            key that is \
-                       restricted to certain models; name fewer";
-        return Err(Refusal::new(Code::InvalidRequest, message).closing());
-    }
-    let Some(field) = facts.chooser else { return Ok(()) };
-    let message = format!(
-        "`{field}` lets the provider choose another model, and this key is restricted to certain \
-         models; leave `{field}` out"
-    );
-    Err(Refusal::new(Code::InvalidRequest, message).about(field).closing())
-}
-
-/// The 408 of a body that is not there by the deadline.
-pub fn too_slow() -> Refusal {
-    Refusal::of(Code::RequestTimeout).closing()
-}
-
-/// The 413 of a body longer than `bytes_max`.
-pub fn too_large(bytes_max: u64) -> Refusal {
-    let message = format!("the request body is too large; at most {bytes_max} bytes are taken");
-    Refusal::new(Code::BodyTooLarge, message).closing()
-}
-
-/// The 413 of a body that is to be translated, and longer than `bytes_max`.
-fn too_long_to_translate(bytes_max: usize) -> Refusal {
-    let message = format!(
-        "the request body is too large for a provider of another format; at most {bytes_max} bytes \
-         are translated"
-    );
-    Refusal::new(Code::BodyTooLarge, message).closing()
-}
-
-/// Whether the policy lets a call go on in whose head this was found.
-///
-/// # Errors
-/// A kind that it rejects.
-pub fn judge_head(rules: &Rules, found: &Ledger) -> Result<(), Refusal> {
-    match rules.rejected(found) {
-        kinds if kinds.is_empty() => Ok(()),
-        kinds => Err(refusal_of(&RedactError::Sensitive { kinds })),
-    }
-}
-
-/// The refusal of a body that cannot be redacted.
-fn refusal_of(error: &RedactError) -> Refusal {
-    let code = match error {
-        RedactError::InvalidJson { .. } => Code::InvalidJson,
-        RedactError::InvalidRequest { .. } => Code::InvalidRequest,
-        RedactError::Attachment { .. } => Code::AttachmentsNotAllowed,
-        RedactError::Tokens { .. } => Code::UnsupportedMediaType,
-        RedactError::Sensitive { .. } => Code::SensitiveData,
-        RedactError::Internal => Code::RedactionFailed,
-    };
-    Refusal::new(code, error.to_string()).closing()
 }

@@ -13,12 +13,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::super::refusal::Refusal;
-use super::super::turns::Pace;
 use super::arriving::Arriving;
 use super::coding::Coding;
 use super::too_large;
 use super::work::Decoding;
+use crate::pipeline::refusal::Refusal;
+use crate::pipeline::turns::Pace;
 use crate::share::Share;
 
 /// A request body that is being read.

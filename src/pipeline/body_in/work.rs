@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::refusal::{Refusal, short_of};
 use super::coding::{Coding, Decoder, Fault};
 use super::{Beside, Seen, refusal_of, too_large};
 use crate::bounds::{BODY_JOB_BYTES_MAX, BODY_JOB_TIME_MAX};
 use crate::clock::Clock;
 use crate::code::Code;
+use crate::pipeline::refusal::{Refusal, short_of};
 use crate::redact::{BodyRedactor, Counted, Facts, RedactError, Redacted};
 use crate::share::{Held, Resource, Share};
 
