@@ -24,12 +24,12 @@ const ALERT_TEST: &str = "/api/alerts/test";
 const CACHE_PURGE: &str = "/api/cache/purge";
 
 /// Whether a path belongs here.
-pub(super) fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     matches!(path, RELOAD | ALERT_TEST | CACHE_PURGE)
 }
 
 /// Answers a request to one of the paths.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     admin: &Arc<Admin>,
     request: &Request<Incoming>,
     asker: &Asker,
@@ -50,7 +50,7 @@ pub(super) async fn answer(
 }
 
 /// Keeps a record of a change, off the runtime's threads.
-pub(super) async fn note(admin: &Admin, event: Event, asker: &Asker, subject: Value) {
+pub(crate) async fn note(admin: &Admin, event: Event, asker: &Asker, subject: Value) {
     let (audit, by) = (Arc::clone(&admin.audit), asker.by());
     let noted = tokio::task::spawn_blocking(move || audit.action(event, &by, Some(subject))).await;
     // A panic there is told where it happened.

@@ -22,12 +22,12 @@ use crate::keys::{KeysError, Record, Wanted};
 const PATH: &str = "/api/keys";
 
 /// Whether a path belongs here.
-pub(super) fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Answers a request about keys.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     admin: &Arc<Admin>,
     request: Request<Incoming>,
     asker: &Asker,

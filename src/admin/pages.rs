@@ -66,7 +66,7 @@ static TAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
 });
 
 /// The page or part at a path.
-pub(super) fn answer(path: &str, headers: &HeaderMap, asker: &Asker) -> Option<Response<Body>> {
+pub(crate) fn answer(path: &str, headers: &HeaderMap, asker: &Asker) -> Option<Response<Body>> {
     if is_page(path) {
         return Some(typed(HTML, page(asker)));
     }

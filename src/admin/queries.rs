@@ -19,7 +19,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// `?from=2026-11-01&to=2026-11-30&by=day,org,model`; the last seven days where nothing is said.
 /// `sort=cost_usd&lines=20&offset=40`: the largest first, a page of them.
-pub(super) async fn summary(
+pub(crate) async fn summary(
     admin: &Arc<Admin>,
     query: &Query,
     asker: &Asker,
@@ -67,7 +67,7 @@ pub(super) async fn summary(
 
 /// `?limit=50&org_id=acme&outcome=ok…`: newest first; `before=ID` goes on behind that row, and `q`
 /// searches.
-pub(super) async fn logs(
+pub(crate) async fn logs(
     admin: &Arc<Admin>,
     query: &Query,
     asker: &Asker,
@@ -127,10 +127,10 @@ fn seen_orgs<'q>(
 }
 
 /// A query string, decoded.
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn of(query: Option<&str>) -> Query {
+    pub(crate) fn of(query: Option<&str>) -> Query {
         let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty()).take(32);
         let decoded =
             |text: &str| crate::pipeline::query::percent_decoded(text).unwrap_or_default();
@@ -142,7 +142,7 @@ impl Query {
         )
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
@@ -179,7 +179,7 @@ impl Query {
     }
 
     /// A whole number.
-    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, String> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<usize>, String> {
         let number = self.get(name).map(str::parse::<usize>).transpose();
         number.map_err(|_| format!("`{name}` must be a number"))
     }

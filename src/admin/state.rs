@@ -31,7 +31,7 @@ async fn apart<T: Send + 'static>(
 }
 
 /// The subjects of limits, those closest to exhaustion, and those refused most.
-pub(super) async fn limits(admin: &Arc<Admin>) -> Result<Value, Unanswered> {
+pub(crate) async fn limits(admin: &Arc<Admin>) -> Result<Value, Unanswered> {
     apart(admin, |admin| {
         let (counters, clock) = (&admin.gateway.counters, admin.gateway.clock);
         let policy = admin.gateway.policy.load();
@@ -96,7 +96,7 @@ fn of_first(all: &[(Vec<String>, f64)], first: usize, value: &str) -> Map<String
 }
 
 /// The providers of the policy in force, and how they are.
-pub(super) fn providers(admin: &Admin) -> Value {
+pub(crate) fn providers(admin: &Admin) -> Value {
     let (policy, metrics) = (admin.gateway.policy.load(), &admin.gateway.metrics);
     // The label `provider` stands behind `outcome` and before `reason`.
     let (attempts, retries) = (series(&metrics.upstream_attempts), series(&metrics.retries));
@@ -134,7 +134,7 @@ fn credential(provider: &Provider) -> &'static str {
 }
 
 /// The write-ahead log, the store behind it, and what has become of the rows.
-pub(super) async fn store(admin: &Arc<Admin>) -> Result<Value, Unanswered> {
+pub(crate) async fn store(admin: &Arc<Admin>) -> Result<Value, Unanswered> {
     apart(admin, |admin| {
         let backlog = admin.log.backlog();
         let (kind, place, bytes) = match &admin.settings.store {
@@ -171,7 +171,7 @@ pub(super) async fn store(admin: &Arc<Admin>) -> Result<Value, Unanswered> {
 }
 
 /// The principal of the request, so that the page shows what it may ask for.
-pub(super) fn session(admin: &Admin, asker: &Asker) -> Value {
+pub(crate) fn session(admin: &Admin, asker: &Asker) -> Value {
     json!({
         "name": asker.name(),
         "role": asker.role_name(),

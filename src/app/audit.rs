@@ -14,7 +14,7 @@ use crate::report::Reader;
 ///
 /// # Errors
 /// The files cannot be read or written.
-pub(super) fn open(
+pub(crate) fn open(
     settings: &Settings,
     policy: &Policy,
     origin: &Origin,

@@ -20,12 +20,12 @@ const STATUS_BYTES_MAX: usize = 512;
 const END_SLACK: Duration = Duration::from_secs(20);
 
 /// Both listeners are open and the policy is in force.
-pub(super) fn ready() {
+pub(crate) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
 /// The policy files are being read.
-pub(super) fn reloading() {
+pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(
@@ -35,7 +35,7 @@ pub(super) fn reloading() {
 }
 
 /// The policy files have been read. `refused`: why the policy in force stays.
-pub(super) fn reloaded(refused: Option<&str>) {
+pub(crate) fn reloaded(refused: Option<&str>) {
     let status = match refused {
         None => "serving".to_owned(),
         Some(problems) => {
@@ -49,14 +49,14 @@ pub(super) fn reloaded(refused: Option<&str>) {
 }
 
 /// The end has begun, and takes at most so long.
-pub(super) fn stopping(within: Duration) {
+pub(crate) fn stopping(within: Duration) {
     let within = (within + END_SLACK).as_micros();
     let within = NotifyState::ExtendTimeoutUsec(u32::try_from(within).unwrap_or(u32::MAX));
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing open calls"), within]);
 }
 
 /// Signs of life until `stop`, if the manager waits for them.
-pub(super) async fn watchdog(stop: CancellationToken) {
+pub(crate) async fn watchdog(stop: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     loop {
         tell(&[NotifyState::Watchdog]);

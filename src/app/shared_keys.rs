@@ -24,7 +24,7 @@ const WRITTEN_AT_ONCE: usize = 256;
 const UNKNOWN: i64 = -1;
 
 /// Exchanges keys until `stop`.
-pub(super) async fn follow(keys: Arc<Keys>, shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn follow(keys: Arc<Keys>, shared: Arc<Shared>, stop: CancellationToken) {
     let mut known = UNKNOWN;
     loop {
         tokio::select! {

@@ -33,7 +33,7 @@ Example:
 
 impl Args {
     /// The part of the configuration that the action uses.
-    pub(super) fn uses(&self) -> Uses {
+    pub(crate) fn uses(&self) -> Uses {
         match self.action {
             Action::Print(_) => Uses::Schema,
             Action::Apply(_) => Uses::ClickHouse,

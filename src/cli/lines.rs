@@ -23,7 +23,7 @@ use crate::clock::wall_ms;
 
 /// Counts lines by their place in the program. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     kinds: Arc<RwLock<HashMap<Identifier, Kind>>>,
 }
 
@@ -53,7 +53,7 @@ impl Kind {
 
 impl Lines {
     /// Writes a line for each kind of which lines were left out since the last time.
-    pub(super) fn tell(&self) {
+    pub(crate) fn tell(&self) {
         for (of, count) in self.left_out() {
             tracing::warn!(event = "lines_left_out", of, count, "lines of the log are left out");
         }

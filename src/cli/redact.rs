@@ -69,7 +69,7 @@ fn requests() -> impl Iterator<Item = &'static Format> {
 }
 
 /// The end of the help: the names of endpoints, and examples.
-pub(super) fn help() -> String {
+pub(crate) fn help() -> String {
     let names = requests().map(|format| format.name()).fold(String::new(), |text, name| {
         let between = match text.rsplit('\n').next().map_or(0, str::len) {
             0 => "",

@@ -39,7 +39,7 @@ const ANY: &[&str] = &[
 ];
 
 /// `key: what is doubtful; what to do` for each.
-pub(super) fn doubts(raw: &RawPolicy, policy: &Json, effective: &Effective) -> Vec<String> {
+pub(crate) fn doubts(raw: &RawPolicy, policy: &Json, effective: &Effective) -> Vec<String> {
     let mut list = Vec::new();
     routes(&policy["routing"]["models"], &mut list);
     targets(policy, &mut list);

@@ -140,7 +140,7 @@ pub(crate) enum Purpose<'a> {
 }
 
 impl<'a> Purpose<'a> {
-    pub(super) fn uses(self) -> Uses {
+    pub(crate) fn uses(self) -> Uses {
         match self {
             Purpose::Serve => Uses::Everything,
             Purpose::Read(uses) => uses,

@@ -80,7 +80,7 @@ impl Uses {
     }
 
     /// Whether the value at a path is used.
-    pub(super) fn value(self, path: &str, settings: &Settings, policy: &Policy) -> bool {
+    pub(crate) fn value(self, path: &str, settings: &Settings, policy: &Policy) -> bool {
         if self == Uses::Everything {
             return true;
         }
@@ -100,7 +100,7 @@ impl Uses {
     }
 
     /// Whether any value of a section is used.
-    pub(super) fn section(self, name: &str) -> bool {
+    pub(crate) fn section(self, name: &str) -> bool {
         matches!(self, Uses::Everything | Uses::Shown)
             || self.paths().iter().any(|path| path.split('.').next() == Some(name))
     }

@@ -60,7 +60,7 @@ fn open_mode(folder: &Path) -> Option<u32> {
 }
 
 /// The same without a look at the disk.
-pub(super) fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
+pub(crate) fn of(settings: &Settings, policy: &Policy) -> Vec<String> {
     let mut list = Vec::new();
     ways_in(settings.listen, &policy.auth, &mut list);
     if let Some(jwt) =

@@ -278,7 +278,7 @@ impl Proxies {
     }
 
     /// All that tells these proxies from others, credentials included.
-    pub(super) fn identity(&self, mut tell: impl FnMut(&[u8])) {
+    pub(crate) fn identity(&self, mut tell: impl FnMut(&[u8])) {
         for proxy in [&self.https, &self.http] {
             let Some(proxy) = proxy else {
                 tell(b"-");

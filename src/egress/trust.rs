@@ -107,7 +107,7 @@ pub fn machine_roots() -> Arc<RootCertStore> {
 }
 
 /// The TLS of connections to proxies themselves.
-pub(super) fn proxy_config() -> Arc<ClientConfig> {
+pub(crate) fn proxy_config() -> Arc<ClientConfig> {
     Arc::clone(&PROXY_CONFIG)
 }
 
@@ -213,7 +213,7 @@ impl ClientTls {
     }
 
     /// The files.
-    pub(super) fn paths(&self) -> &[PathBuf] {
+    pub(crate) fn paths(&self) -> &[PathBuf] {
         match &self.0 {
             Held::Machine => &[],
             Held::Files(live) => live.paths(),
@@ -221,7 +221,7 @@ impl ClientTls {
     }
 
     /// The name of the set of files.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.0 {
             Held::Machine => "",
             Held::Files(live) => live.kind(),

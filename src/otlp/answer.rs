@@ -18,7 +18,7 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// The next step for the spans of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The collector has them, but for so many that it rejected, with its reason.
     Taken { rejected: u64, reason: String },
     /// The request is repeated, after this wait if the collector asks for one.
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges an answer.
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
+pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
     match status.as_u16() {
         200..=299 => taken(body),
         429 | 502 | 503 | 504 => Verdict::Again(retry_after(headers)),
@@ -67,7 +67,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The wait before a request is repeated for the `failures`th time; `part` is random, 0 to 1.
-pub(super) fn wait(failures: u32, part: f64) -> Duration {
+pub(crate) fn wait(failures: u32, part: f64) -> Duration {
     let most = WAIT_MIN.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(OTLP_WAIT_MAX);
     most.mul_f64(0.5 + part / 2.0)
 }

@@ -16,11 +16,11 @@ use super::names::{self, Name};
 use super::value::Any;
 
 /// The fields of a body, each as it is written.
-pub(super) struct Fields<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
+pub(crate) struct Fields<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 
 impl<'a> Fields<'a> {
     /// The fields of an object; none of anything else.
-    pub(super) fn of(body: &'a [u8]) -> Fields<'a> {
+    pub(crate) fn of(body: &'a [u8]) -> Fields<'a> {
         #[derive(Deserialize)]
         struct Object<'a>(#[serde(borrow)] HashMap<Cow<'a, str>, &'a RawValue>);
         let object: Option<Object<'a>> = serde_json::from_slice(body).ok();
@@ -32,7 +32,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         self.value::<Text<'a>>(name).map(|text| text.0)
     }
 }
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The parameters of a request.
-pub(super) fn parameters<'a>(request: &Fields<'a>) -> Vec<(Name, Any<'a>)> {
+pub(crate) fn parameters<'a>(request: &Fields<'a>) -> Vec<(Name, Any<'a>)> {
     let mut all = Vec::new();
     for (name, field) in [
         (names::TEMPERATURE, "temperature"),
@@ -91,7 +91,7 @@ struct Message<'a> {
 }
 
 /// The messages, instructions and tools of a request.
-pub(super) fn messages<'a>(request: &Fields<'a>) -> Vec<(Name, Any<'a>)> {
+pub(crate) fn messages<'a>(request: &Fields<'a>) -> Vec<(Name, Any<'a>)> {
     let mut all = Vec::new();
     let list = ["messages", "input"].into_iter().find_map(|field| {
         let one = || request.text(field).map(|text| vec![message("user", vec![part(text)])]);
@@ -110,7 +110,7 @@ pub(super) fn messages<'a>(request: &Fields<'a>) -> Vec<(Name, Any<'a>)> {
 }
 
 /// The answer as the one message that the log keeps of it.
-pub(super) fn answer<'a>(text: &'a str, finish_reason: &'a str) -> (Name, Any<'a>) {
+pub(crate) fn answer<'a>(text: &'a str, finish_reason: &'a str) -> (Name, Any<'a>) {
     let mut entries = vec![
         ("role", Any::from("assistant")),
         ("parts", Any::List(vec![part(Cow::Borrowed(text))])),

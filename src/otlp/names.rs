@@ -12,14 +12,14 @@ use crate::config::policy::Semconv;
 
 /// A name in each version of the conventions; `None`: not in that version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(crate) struct Name {
     current: &'static str,
     v1_41: Option<&'static str>,
 }
 
 impl Name {
     /// The name in this version.
-    pub(super) const fn of(self, version: Semconv) -> Option<&'static str> {
+    pub(crate) const fn of(self, version: Semconv) -> Option<&'static str> {
         match version {
             Semconv::Current => Some(self.current),
             Semconv::V141 => self.v1_41,
@@ -29,11 +29,11 @@ impl Name {
 
 macro_rules! names {
     ($($name:ident = $current:literal $(, v1_41 $old:expr)?;)*) => {
-        $( pub(super) const $name: Name = names!(@name $current $(, $old)?); )*
+        $( pub(crate) const $name: Name = names!(@name $current $(, $old)?); )*
 
         /// All of them.
         #[cfg(test)]
-        pub(super) const ALL: &[Name] = &[$($name),*];
+        pub(crate) const ALL: &[Name] = &[$($name),*];
     };
     (@name $current:literal) => { Name { current: $current, v1_41: Some($current) } };
     (@name $current:literal, $old:expr) => { Name { current: $current, v1_41: $old } };
@@ -101,7 +101,7 @@ names! {
 }
 
 /// The address of the conventions, for receivers that convert.
-pub(super) const fn schema_url(version: Semconv) -> &'static str {
+pub(crate) const fn schema_url(version: Semconv) -> &'static str {
     match version {
         Semconv::Current => "https://opentelemetry.io/schemas/1.44.0",
         Semconv::V141 => "https://opentelemetry.io/schemas/1.41.0",
@@ -109,7 +109,7 @@ pub(super) const fn schema_url(version: Semconv) -> &'static str {
 }
 
 /// `gen_ai.provider.name` of a provider of this kind at this host.
-pub(super) fn provider(kind: &str, host: &str) -> &'static str {
+pub(crate) fn provider(kind: &str, host: &str) -> &'static str {
     match kind {
         "azure_openai" => "azure.ai.openai",
         "anthropic" => "anthropic",
@@ -122,7 +122,7 @@ pub(super) fn provider(kind: &str, host: &str) -> &'static str {
 }
 
 /// `gen_ai.operation.name` of a call to this endpoint.
-pub(super) fn operation(endpoint: &str) -> &'static str {
+pub(crate) fn operation(endpoint: &str) -> &'static str {
     match endpoint.rsplit('/').next().unwrap_or_default() {
         "embeddings" => "embeddings",
         "generations" | "speech" | "edits" | "variations" | "transcriptions" => "generate_content",

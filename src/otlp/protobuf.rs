@@ -26,32 +26,32 @@ fn put_tag(out: &mut Vec<u8>, field: u64, wire: u64) {
 }
 
 /// Appends a number.
-pub(super) fn put_int(out: &mut Vec<u8>, field: u64, n: u64) {
+pub(crate) fn put_int(out: &mut Vec<u8>, field: u64, n: u64) {
     put_tag(out, field, VARINT);
     put_varint(out, n);
 }
 
 /// Appends a number of eight bytes.
-pub(super) fn put_fixed64(out: &mut Vec<u8>, field: u64, n: u64) {
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, field: u64, n: u64) {
     put_tag(out, field, FIXED_64);
     out.extend_from_slice(&n.to_le_bytes());
 }
 
 /// Appends a number of four bytes.
-pub(super) fn put_fixed32(out: &mut Vec<u8>, field: u64, n: u32) {
+pub(crate) fn put_fixed32(out: &mut Vec<u8>, field: u64, n: u32) {
     put_tag(out, field, FIXED_32);
     out.extend_from_slice(&n.to_le_bytes());
 }
 
 /// Appends bytes or text.
-pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_tag(out, field, BYTES);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Appends a message that `write` fills.
-pub(super) fn put_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     put_tag(out, field, BYTES);
     let begin = out.len();
     write(out);
@@ -64,14 +64,14 @@ pub(super) fn put_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut
 
 /// A field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Int(u64),
     Bytes(&'a [u8]),
     Other,
 }
 
 /// Reads the first field of a message: its number, its value, and the bytes after it.
-pub(super) fn field(bytes: &[u8]) -> Option<(u64, Field<'_>, &[u8])> {
+pub(crate) fn field(bytes: &[u8]) -> Option<(u64, Field<'_>, &[u8])> {
     let (tag, rest) = varint(bytes)?;
     let (value, rest) = match tag & 7 {
         VARINT => varint(rest).map(|(n, rest)| (Field::Int(n), rest))?,

@@ -29,44 +29,44 @@ const IS_REMOTE: u32 = 0x200;
 
 /// Fields of a `Span`, and of a `Status` in it.
 mod fields {
-    pub(super) const TRACE_ID: u64 = 1;
-    pub(super) const SPAN_ID: u64 = 2;
-    pub(super) const TRACE_STATE: u64 = 3;
-    pub(super) const PARENT: u64 = 4;
-    pub(super) const NAME: u64 = 5;
-    pub(super) const KIND: u64 = 6;
-    pub(super) const START: u64 = 7;
-    pub(super) const END: u64 = 8;
-    pub(super) const ATTRIBUTES: u64 = 9;
-    pub(super) const STATUS: u64 = 15;
-    pub(super) const FLAGS: u64 = 16;
-    pub(super) const CODE: u64 = 3;
+    pub(crate) const TRACE_ID: u64 = 1;
+    pub(crate) const SPAN_ID: u64 = 2;
+    pub(crate) const TRACE_STATE: u64 = 3;
+    pub(crate) const PARENT: u64 = 4;
+    pub(crate) const NAME: u64 = 5;
+    pub(crate) const KIND: u64 = 6;
+    pub(crate) const START: u64 = 7;
+    pub(crate) const END: u64 = 8;
+    pub(crate) const ATTRIBUTES: u64 = 9;
+    pub(crate) const STATUS: u64 = 15;
+    pub(crate) const FLAGS: u64 = 16;
+    pub(crate) const CODE: u64 = 3;
 }
 
 /// The attributes that all spans of a gateway share.
 #[derive(Clone, Debug)]
-pub(super) struct Style {
-    pub(super) semconv: Semconv,
+pub(crate) struct Style {
+    pub(crate) semconv: Semconv,
     /// The messages of requests and answers are in the spans.
-    pub(super) content: bool,
+    pub(crate) content: bool,
     /// `http` or `https`.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// Address and port of the applications' side.
-    pub(super) address: String,
-    pub(super) port: u16,
+    pub(crate) address: String,
+    pub(crate) port: u16,
 }
 
 /// Spans, encoded one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Spans {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Spans {
+    pub(crate) bytes: Vec<u8>,
     /// Where each span ends.
-    pub(super) ends: Vec<usize>,
+    pub(crate) ends: Vec<usize>,
 }
 
 impl Spans {
     /// The bytes of the span at `index`.
-    pub(super) fn get(&self, index: usize) -> &[u8] {
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[index]]
     }
@@ -117,7 +117,7 @@ impl<'a> Cells<'a> {
 }
 
 /// Appends the spans of a row and of what its trace needs besides; none if either cannot be read.
-pub(super) fn put_spans(spans: &mut Spans, row: &[u8], traced: &[u8], style: &Style) {
+pub(crate) fn put_spans(spans: &mut Spans, row: &[u8], traced: &[u8], style: &Style) {
     let read = || {
         let (cells, traced) = (Cells::of(row)?, ReadTraced::read(traced)?);
         let trace_id = TraceId::parse(cells.text(cell!(trace_id)).as_bytes())?;

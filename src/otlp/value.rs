@@ -9,7 +9,7 @@ use crate::bounds::OTLP_TEXT_BYTES_MAX;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Any<'a> {
+pub(crate) enum Any<'a> {
     Text(Cow<'a, str>),
     Bool(bool),
     Int(u64),
@@ -31,7 +31,7 @@ impl From<u64> for Any<'_> {
 }
 
 /// Appends an attribute: a `KeyValue`.
-pub(super) fn put_attribute(out: &mut Vec<u8>, field: u64, name: &str, value: &Any<'_>) {
+pub(crate) fn put_attribute(out: &mut Vec<u8>, field: u64, name: &str, value: &Any<'_>) {
     put_message(out, field, |out| {
         put_bytes(out, 1, name.as_bytes());
         put_message(out, 2, |out| put_any(out, value));

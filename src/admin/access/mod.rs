@@ -30,7 +30,7 @@ use sessions::Sessions;
 use throttle::Throttle;
 
 /// Sessions, failed sign-ins, and the OpenID provider.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     sessions: Sessions,
     throttle: Throttle,
     oidc: Option<Client>,
@@ -38,7 +38,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// For a side with these settings. Without random numbers there is no OpenID Connect.
-    pub(super) fn new(settings: &Settings) -> Gate {
+    pub(crate) fn new(settings: &Settings) -> Gate {
         Gate {
             sessions: Sessions::new(settings.admin_is_https()),
             throttle: Throttle::default(),
@@ -49,10 +49,10 @@ impl Gate {
 
 /// The sender of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Asker {
+pub(crate) struct Asker {
     principal: Arc<Principal>,
     /// It has shown a token, or a session that began with one.
-    pub(super) has_signed_in: bool,
+    pub(crate) has_signed_in: bool,
 }
 
 impl Asker {
@@ -63,17 +63,17 @@ impl Asker {
     }
 
     /// For the log.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.principal.name
     }
 
     /// The role, as the configuration names it.
-    pub(super) fn role_name(&self) -> &'static str {
+    pub(crate) fn role_name(&self) -> &'static str {
         sign_in::role_name(self.principal.role)
     }
 
     /// For the audit.
-    pub(super) fn by(&self) -> By {
+    pub(crate) fn by(&self) -> By {
         match self.has_signed_in {
             true => By::api(self.name()),
             false => By::kind(Kind::Api),
@@ -81,12 +81,12 @@ impl Asker {
     }
 
     /// Whether it may see the captured texts of rows.
-    pub(super) fn sees_texts(&self) -> bool {
+    pub(crate) fn sees_texts(&self) -> bool {
         self.principal.role != Role::Viewer
     }
 
     /// The organisations that it sees; empty: all.
-    pub(super) fn orgs(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn orgs(&self) -> impl Iterator<Item = &str> {
         self.principal.orgs.iter().map(|org| org.as_str())
     }
 
@@ -94,7 +94,7 @@ impl Asker {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn sees_all(&self) -> Result<(), Unanswered> {
+    pub(crate) fn sees_all(&self) -> Result<(), Unanswered> {
         if self.principal.orgs.is_empty() {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Asker {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn is_operator(&self) -> Result<(), Unanswered> {
+    pub(crate) fn is_operator(&self) -> Result<(), Unanswered> {
         if self.principal.role == Role::Operator {
             return self.sees_all();
         }
@@ -118,7 +118,7 @@ impl Asker {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn may_change(&self, admin: &Admin, headers: &HeaderMap) -> Result<(), Unanswered> {
+    pub(crate) fn may_change(&self, admin: &Admin, headers: &HeaderMap) -> Result<(), Unanswered> {
         self.is_operator()?;
         if is_own_page(admin, headers) {
             return Ok(());
@@ -152,7 +152,7 @@ fn is_open(admin: &Admin, path: &str) -> bool {
 }
 
 /// The sender of a request. An error is the answer to it: the sign-in page, or a refusal.
-pub(super) async fn asker(
+pub(crate) async fn asker(
     admin: &Admin,
     request: Request<Incoming>,
     address: IpAddr,

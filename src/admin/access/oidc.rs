@@ -20,7 +20,7 @@ use crate::clock::{Nanos, wall_ms};
 use crate::config::policy::Principal;
 
 /// Leads to the issuer.
-pub(super) const PATH: &str = "/sign-in/oidc";
+pub(crate) const PATH: &str = "/sign-in/oidc";
 /// The issuer leads back here; part of the redirect URI that is registered there.
 const BACK_PATH: &str = "/sign-in/callback";
 const COOKIE: &str = "tollgate_flow";
@@ -29,12 +29,12 @@ const SIGNED_IN: &str = "<p>You are signed in. <a href=\"/\">Open the dashboard<
 const LEADS_ON: &str = "<meta http-equiv=\"refresh\" content=\"0;url=/\">";
 
 /// Whether a path is one of the two.
-pub(super) fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     matches!(path, PATH | BACK_PATH)
 }
 
 /// Answers a request to one of them.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     admin: &Admin,
     client: &Client,
     request: &Request<Incoming>,

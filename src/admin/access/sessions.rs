@@ -24,7 +24,7 @@ const SECURE_COOKIE: &str = "__Host-tollgate_session";
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 const SESSIONS_MAX: usize = 1024;
 
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     open: Mutex<HashMap<[u8; 32], Session>>,
     /// Browsers come by https.
     is_secure: bool,
@@ -36,12 +36,12 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(is_secure: bool) -> Sessions {
+    pub(crate) fn new(is_secure: bool) -> Sessions {
         Sessions { open: Mutex::default(), is_secure }
     }
 
     /// Begins a session; returns its cookie, or nothing if the machine has no randomness.
-    pub(super) fn begin(&self, principal: &Arc<Principal>, now: Nanos) -> Option<HeaderValue> {
+    pub(crate) fn begin(&self, principal: &Arc<Principal>, now: Nanos) -> Option<HeaderValue> {
         let value = secrets::random()?;
         let mut sessions = lock(&self.open);
         sessions.retain(|_, session| now.since(session.began) < LASTS);
@@ -57,7 +57,7 @@ impl Sessions {
     }
 
     /// The principal of a request's session.
-    pub(super) fn find(&self, headers: &HeaderMap, now: Nanos) -> Option<Arc<Principal>> {
+    pub(crate) fn find(&self, headers: &HeaderMap, now: Nanos) -> Option<Arc<Principal>> {
         let digest = sha256(cookie_value(headers, self.name())?.as_bytes());
         let sessions = lock(&self.open);
         let session = sessions.get(&digest)?;
@@ -65,7 +65,7 @@ impl Sessions {
     }
 
     /// Ends a request's session; returns the cookie that clears it.
-    pub(super) fn end(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(crate) fn end(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         lock(&self.open).remove(&sha256(cookie_value(headers, self.name())?.as_bytes()));
         self.cookie("", 0)
     }
@@ -84,7 +84,7 @@ impl Sessions {
 }
 
 /// The value of a cookie of a request.
-pub(super) fn cookie_value<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
+pub(crate) fn cookie_value<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|list| list.to_str().ok());
     let pairs =
         lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));

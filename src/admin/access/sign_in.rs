@@ -20,8 +20,8 @@ use crate::config::policy::{Access, Principal, Role};
 use crate::digest::sha256;
 use crate::pipeline::query::percent_decoded;
 
-pub(super) const PATH: &str = "/sign-in";
-pub(super) const OUT_PATH: &str = "/sign-out";
+pub(crate) const PATH: &str = "/sign-in";
+pub(crate) const OUT_PATH: &str = "/sign-out";
 
 /// The frame of the pages of a sign-in.
 const FRAME: &str = include_str!("../assets/sign_in.html");
@@ -29,12 +29,12 @@ const FRAME: &str = include_str!("../assets/sign_in.html");
 const FORM: &str = include_str!("../assets/sign_in_form.html");
 
 /// The message where no session can begin.
-pub(super) const NO_RANDOMNESS: &str = "The system gives no random numbers.";
+pub(crate) const NO_RANDOMNESS: &str = "The system gives no random numbers.";
 const OIDC: &str =
     "<p><a class=\"button\" href=\"/sign-in/oidc\">Sign in with your account</a></p>";
 
 /// The page, with a message, and the ways of signing in that there are.
-pub(super) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> Response<Body> {
+pub(crate) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> Response<Body> {
     let mut html = FORM.replace("<!--message-->", message);
     if admin.gate.oidc.is_some() {
         html = html.replace("<!--oidc-->", OIDC);
@@ -52,13 +52,13 @@ pub(super) fn page(admin: &Admin, status: StatusCode, message: &'static str) -> 
 }
 
 /// A page of a sign-in: this in its head, and this as its content.
-pub(super) fn framed(head: &str, content: &str) -> Response<Body> {
+pub(crate) fn framed(head: &str, content: &str) -> Response<Body> {
     let html = FRAME.replace("<!--head-->\n", head).replace("<!--content-->\n", content);
     typed("text/html; charset=utf-8", Body::full(html))
 }
 
 /// Answers a request to the page.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     admin: &Admin,
     tokens: &HashMap<[u8; 32], Arc<Principal>>,
     request: Request<Incoming>,
@@ -97,19 +97,19 @@ pub(super) async fn answer(
 }
 
 /// Writes a sign-in into the log and the audit.
-pub(super) async fn told(admin: &Admin, principal: &Principal, address: IpAddr, way: &'static str) {
+pub(crate) async fn told(admin: &Admin, principal: &Principal, address: IpAddr, way: &'static str) {
     let (name, role) = (&*principal.name, role_name(principal.role));
     tracing::info!(event = "sign_in", name, role, way, %address);
     let (audit, by) = (Arc::clone(&admin.audit), By::api(name));
     drop(tokio::task::spawn_blocking(move || audit.action(Event::SignedIn, &by, None)).await);
 }
 
-pub(super) fn role_name(role: Role) -> &'static str {
+pub(crate) fn role_name(role: Role) -> &'static str {
     Role::WORDS.iter().find(|(_, known)| *known == role).map_or("", |(name, _)| name)
 }
 
 /// Ends a session.
-pub(super) fn out(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
+pub(crate) fn out(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
     if *request.method() != Method::POST {
         return wrong_method("POST");
     }

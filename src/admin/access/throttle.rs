@@ -25,7 +25,7 @@ const ADDRESSES_MAX: usize = 1024;
 const TOLD_MAX: u32 = 5;
 
 #[derive(Default)]
-pub(super) struct Throttle(Mutex<Window>);
+pub(crate) struct Throttle(Mutex<Window>);
 
 #[derive(Default)]
 struct Window {
@@ -36,7 +36,7 @@ struct Window {
 
 impl Throttle {
     /// Seconds to wait, if this address may not try now.
-    pub(super) fn wait(&self, address: IpAddr, now: Nanos) -> Option<u64> {
+    pub(crate) fn wait(&self, address: IpAddr, now: Nanos) -> Option<u64> {
         let mut window = lock(&self.0);
         window.turn(now);
         let of_address = window.by_address.get(&address).copied().unwrap_or_default();
@@ -48,7 +48,7 @@ impl Throttle {
     ///
     /// # Errors
     /// There were too many: seconds to wait.
-    pub(super) fn failed(&self, address: IpAddr, now: Nanos) -> Result<(), u64> {
+    pub(crate) fn failed(&self, address: IpAddr, now: Nanos) -> Result<(), u64> {
         if let Some(wait) = self.wait(address, now) {
             return Err(wait);
         }

@@ -36,7 +36,7 @@ pub struct Attempt {
 }
 
 /// Appends tags.
-pub(super) fn put_tags(out: &mut Vec<u8>, tags: &[Tag]) {
+pub(crate) fn put_tags(out: &mut Vec<u8>, tags: &[Tag]) {
     let tags = &tags[..tags.len().min(TAGS_MAX)];
     out.push(tags.len() as u8);
     for Tag { name, value } in tags {
@@ -46,7 +46,7 @@ pub(super) fn put_tags(out: &mut Vec<u8>, tags: &[Tag]) {
 }
 
 /// Appends attempts.
-pub(super) fn put_attempts(out: &mut Vec<u8>, attempts: &[Attempt]) {
+pub(crate) fn put_attempts(out: &mut Vec<u8>, attempts: &[Attempt]) {
     let attempts = &attempts[..attempts.len().min(ATTEMPTS_LOGGED_MAX)];
     out.push(attempts.len() as u8);
     for Attempt { provider, status, error, ms } in attempts {
@@ -88,7 +88,7 @@ impl<'a> EncodedAttempt<'a> {
 
 impl<'a> Tags<'a> {
     /// Reads the tags at the beginning of `row`; returns the bytes after them.
-    pub(super) fn read(row: Unread<'a>) -> Result<(Tags<'a>, Unread<'a>), NotARow> {
+    pub(crate) fn read(row: Unread<'a>) -> Result<(Tags<'a>, Unread<'a>), NotARow> {
         let mut unread = row;
         for _ in 0..unread.count()? {
             unread.text()?;
@@ -126,7 +126,7 @@ impl<'a> Tags<'a> {
 
 impl<'a> Attempts<'a> {
     /// Reads the attempts at the beginning of `row`; returns the bytes after them.
-    pub(super) fn read(row: Unread<'a>) -> Result<(Attempts<'a>, Unread<'a>), NotARow> {
+    pub(crate) fn read(row: Unread<'a>) -> Result<(Attempts<'a>, Unread<'a>), NotARow> {
         let mut unread = row;
         for _ in 0..unread.count()? {
             EncodedAttempt::read(&mut unread)?;

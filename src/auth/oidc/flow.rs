@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 /// Time that a person has to sign in at the issuer.
-pub(super) const LASTS_MS: i64 = 600_000;
+pub(crate) const LASTS_MS: i64 = 600_000;
 /// Keeps what is sealed here apart from anything else.
 const PURPOSE: &[u8] = b"tollgate oidc flow v1";
 /// Longest sealed flow that is opened.
@@ -19,17 +19,17 @@ const SEALED_BYTES_MAX: usize = 4096;
 
 /// The secrets of a flow, and where it comes back to.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Flow {
-    pub(super) state: String,
-    pub(super) nonce: String,
+pub(crate) struct Flow {
+    pub(crate) state: String,
+    pub(crate) nonce: String,
     /// PKCE's `code_verifier`.
-    pub(super) verifier: String,
-    pub(super) redirect_uri: String,
+    pub(crate) verifier: String,
+    pub(crate) redirect_uri: String,
     ends_ms: i64,
 }
 
 impl Flow {
-    pub(super) fn new(
+    pub(crate) fn new(
         state: String,
         nonce: String,
         verifier: String,
@@ -42,25 +42,25 @@ impl Flow {
 }
 
 /// A key of this process.
-pub(super) struct Seal(RandomizedNonceKey);
+pub(crate) struct Seal(RandomizedNonceKey);
 
 impl Seal {
     /// A new key; nothing if the system gives no random numbers.
-    pub(super) fn new() -> Option<Seal> {
+    pub(crate) fn new() -> Option<Seal> {
         let mut key = [0; 32];
         rand::fill(&mut key).ok()?;
         RandomizedNonceKey::new(&AES_256_GCM, &key).ok().map(Seal)
     }
 
     /// The flow as text for a cookie.
-    pub(super) fn close(&self, flow: &Flow) -> Option<String> {
+    pub(crate) fn close(&self, flow: &Flow) -> Option<String> {
         let mut sealed = serde_json::to_vec(flow).ok()?;
         let nonce = self.0.seal_in_place_append_tag(Aad::from(PURPOSE), &mut sealed).ok()?;
         Some(URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &sealed].concat()))
     }
 
     /// The flow in a text, if this process has sealed it and it is not over.
-    pub(super) fn open(&self, text: &str, now_ms: i64) -> Option<Flow> {
+    pub(crate) fn open(&self, text: &str, now_ms: i64) -> Option<Flow> {
         if text.len() > SEALED_BYTES_MAX {
             return None;
         }

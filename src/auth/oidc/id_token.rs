@@ -24,19 +24,19 @@ const KEYS_TRIED_MAX: usize = 8;
 const TOKEN_BYTES_MAX: usize = 64 << 10;
 const NAME_CHARS_MAX: usize = 128;
 
-pub(super) type Claims = Map<String, Value>;
+pub(crate) type Claims = Map<String, Value>;
 
 /// The values that a token has to have.
-pub(super) struct Rules<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
-    pub(super) now_ms: i64,
+pub(crate) struct Rules<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
+    pub(crate) now_ms: i64,
 }
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error("it is no signed token")]
     Malformed,
     #[error("its algorithm has no public key")]
@@ -61,7 +61,7 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// [`Fault::UnknownKey`] may pass with another key set.
-pub(super) fn verify(keys: &KeySet, token: &str, rules: &Rules<'_>) -> Result<Claims, Fault> {
+pub(crate) fn verify(keys: &KeySet, token: &str, rules: &Rules<'_>) -> Result<Claims, Fault> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Fault::Malformed);
     }
@@ -122,7 +122,7 @@ fn check(claims: &Claims, rules: &Rules<'_>) -> Result<(), Fault> {
 
 /// The highest role of the values in the role claim, and the organisations of all values that give
 /// it; empty: all. A value whose claim names no organisation gives no role.
-pub(super) fn rights(claims: &Claims, options: &OidcOptions) -> Option<(Role, Vec<OrgId>)> {
+pub(crate) fn rights(claims: &Claims, options: &OidcOptions) -> Option<(Role, Vec<OrgId>)> {
     let values = texts(claims, &options.role_claim);
     let grants = options.roles.iter().filter(|(value, _)| values.contains(&value.as_str()));
     let mut best: Option<(Role, Vec<OrgId>)> = None;
@@ -178,7 +178,7 @@ fn rank(role: Role) -> u8 {
 }
 
 /// The name of the person, for the log and the page.
-pub(super) fn name(claims: &Claims) -> String {
+pub(crate) fn name(claims: &Claims) -> String {
     let named = ["preferred_username", "email", "sub"];
     let found = named.into_iter().find_map(|name| {
         claims.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty())

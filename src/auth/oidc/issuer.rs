@@ -32,14 +32,14 @@ const PATIENCE: Patience = Patience {
 
 /// An issuer's endpoints.
 #[derive(Debug)]
-pub(super) struct Issuer {
-    pub(super) authorization_endpoint: String,
-    pub(super) token_endpoint: String,
-    pub(super) jwks_uri: Uri,
+pub(crate) struct Issuer {
+    pub(crate) authorization_endpoint: String,
+    pub(crate) token_endpoint: String,
+    pub(crate) jwks_uri: Uri,
     /// The token endpoint takes the client's secret in the `Authorization` header.
-    pub(super) takes_basic: bool,
+    pub(crate) takes_basic: bool,
     /// Its callbacks have `iss`.
-    pub(super) names_itself: bool,
+    pub(crate) names_itself: bool,
 }
 
 /// The document as it is written.
@@ -64,19 +64,19 @@ struct Known {
 }
 
 /// The document of the one configured issuer, and the connections to it.
-pub(super) struct Issuers {
+pub(crate) struct Issuers {
     options: Arc<OidcOptions>,
     outbound: Outbound,
     known: Mutex<Known>,
 }
 
 impl Issuers {
-    pub(super) fn new(options: Arc<OidcOptions>) -> Issuers {
+    pub(crate) fn new(options: Arc<OidcOptions>) -> Issuers {
         Issuers { options, outbound: Outbound::default(), known: Mutex::default() }
     }
 
     /// The endpoints. One request at a time fetches them, the others wait for it.
-    pub(super) async fn get(&self, now_ms: i64) -> Result<Arc<Issuer>, OidcError> {
+    pub(crate) async fn get(&self, now_ms: i64) -> Result<Arc<Issuer>, OidcError> {
         let mut known = self.known.lock().await;
         if let Some(issuer) = &known.issuer
             && now_ms.abs_diff(known.read_ms) < OLD_MS
@@ -113,7 +113,7 @@ impl Issuers {
     }
 
     /// Sends a small request to the issuer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, String> {

@@ -35,7 +35,7 @@ const NAMED_MAX: usize = 3;
 
 /// The log that is asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// The configuration of the gateway whose log gives the figures [default: A]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -88,7 +88,7 @@ impl Calls {
 
 /// What a log says of a policy.
 #[derive(Debug)]
-pub(super) struct Past {
+pub(crate) struct Past {
     days: (Date, Date),
     /// "yesterday", or the days.
     when: String,
@@ -101,7 +101,7 @@ pub(super) struct Past {
 ///
 /// # Errors
 /// A log was asked for and cannot be read.
-pub(super) fn read(args: &Args, (a, b): (&Path, &Path)) -> Result<Option<Past>, Failure> {
+pub(crate) fn read(args: &Args, (a, b): (&Path, &Path)) -> Result<Option<Past>, Failure> {
     let now = Timestamp::from_millisecond(wall_ms())?.to_zoned(TimeZone::UTC).date();
     let days = args.days(now)?;
     let when = match days {
@@ -245,7 +245,7 @@ impl Past {
     }
 
     /// The figure behind a change of limits: `its 429s would have been 1,204 yesterday`.
-    pub(super) fn told(&self, change: &Change) -> Option<String> {
+    pub(crate) fn told(&self, change: &Change) -> Option<String> {
         let when = &self.when;
         let figure = |calls: &Calls| {
             let least = if calls.is_least { "at least " } else { "" };
@@ -282,7 +282,7 @@ impl Past {
     }
 
     /// The figures of a change in JSON; null for one that is not about limits.
-    pub(super) fn json(&self, change: &Change) -> Json {
+    pub(crate) fn json(&self, change: &Change) -> Json {
         let Some(org) = self.concerns(&change.key) else { return Json::Null };
         let is_asked = |name: &str| org.is_none_or(|org| org == name);
         let of = |calls: &Calls| {

@@ -20,15 +20,15 @@ use crate::failure::Failure;
 use crate::report::{Filter, Reader};
 
 /// The model that the caller asks for.
-pub(super) const MODEL: &str = "gpt-4o";
+pub(crate) const MODEL: &str = "gpt-4o";
 /// The model that Anthropic is asked for in its place.
-pub(super) const INSTEAD: &str = "claude-sonnet-4-5";
+pub(crate) const INSTEAD: &str = "claude-sonnet-4-5";
 
 /// Makes the call and prints it.
 ///
 /// # Errors
 /// The call is not answered, or the log cannot be read.
-pub(super) async fn show(app: &App, url: &str, token: &str) -> Result<(), Failure> {
+pub(crate) async fn show(app: &App, url: &str, token: &str) -> Result<(), Failure> {
     let answer = ask(url, token).await.context("the call that falls over was not answered")?;
     app.log().flush(Duration::from_secs(10));
     let settings = app.settings();

@@ -11,7 +11,7 @@ use crate::cli::csv::{quoted, quoted_lines};
 use crate::money::usd;
 
 /// The format.
-pub(super) struct Csv;
+pub(crate) struct Csv;
 
 impl Form for Csv {
     fn begin(&mut self, out: &mut Vec<u8>) {

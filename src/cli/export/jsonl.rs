@@ -10,7 +10,7 @@ use crate::money::usd;
 use crate::visible::visible_json;
 
 /// The format.
-pub(super) struct JsonLines;
+pub(crate) struct JsonLines;
 
 impl Form for JsonLines {
     fn begin(&mut self, _out: &mut Vec<u8>) {}

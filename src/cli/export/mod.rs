@@ -100,7 +100,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Milliseconds since 1970: from the first on, before the second.
-pub(super) fn stretch(from: Option<Date>, to: Option<Date>) -> Result<(i64, i64), Failure> {
+pub(crate) fn stretch(from: Option<Date>, to: Option<Date>) -> Result<(i64, i64), Failure> {
     if let (Some(from), Some(to)) = (from, to)
         && from > to
     {

@@ -12,7 +12,7 @@ use super::tree::At;
 /// How well a key is carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub(crate) enum Status {
     Exact,
     Approximate,
     Unsupported,
@@ -20,38 +20,38 @@ pub(super) enum Status {
 
 /// The result of the import for a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    pub(super) status: Status,
-    pub(super) path: String,
-    pub(super) line: u32,
+pub(crate) struct Finding {
+    pub(crate) status: Status,
+    pub(crate) path: String,
+    pub(crate) line: u32,
     /// The key of the policy.
-    pub(super) to: Option<String>,
-    pub(super) message: String,
+    pub(crate) to: Option<String>,
+    pub(crate) message: String,
 }
 
 /// The findings so far.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     by_path: HashMap<String, Vec<Finding>>,
     /// Paths whose finding stands for all that is below them.
     units: HashSet<String>,
 }
 
 impl Findings {
-    pub(super) fn exact(&mut self, at: &At<'_>, to: &str) {
+    pub(crate) fn exact(&mut self, at: &At<'_>, to: &str) {
         self.note(at, Status::Exact, Some(to), "");
     }
 
-    pub(super) fn approximate(&mut self, at: &At<'_>, to: &str, message: &str) {
+    pub(crate) fn approximate(&mut self, at: &At<'_>, to: &str, message: &str) {
         self.note(at, Status::Approximate, Some(to), message);
     }
 
-    pub(super) fn unsupported(&mut self, at: &At<'_>, message: &str) {
+    pub(crate) fn unsupported(&mut self, at: &At<'_>, message: &str) {
         self.note(at, Status::Unsupported, None, message);
     }
 
     /// The finding of this path stands for all that is below it.
-    pub(super) fn unit(&mut self, at: &At<'_>) {
+    pub(crate) fn unit(&mut self, at: &At<'_>) {
         self.units.insert(at.path.clone());
     }
 
@@ -65,7 +65,7 @@ impl Findings {
     }
 
     /// All findings in the order of the input, with one for each key that nobody has looked at.
-    pub(super) fn finish(mut self, top: &At<'_>) -> Vec<Finding> {
+    pub(crate) fn finish(mut self, top: &At<'_>) -> Vec<Finding> {
         let mut out = Vec::new();
         self.walk(top, &mut out);
         out

@@ -30,13 +30,13 @@ const SECRETS: &[&str] = &[
 
 /// The sections that were made.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     sections: Map<String, Json>,
 }
 
 impl Output {
     /// Sets a key: `retry.max_retries`.
-    pub(super) fn set(&mut self, path: &str, value: impl Into<Json>) {
+    pub(crate) fn set(&mut self, path: &str, value: impl Into<Json>) {
         match path.split_once('.') {
             None => drop(self.sections.insert(path.to_owned(), value.into())),
             Some((section, key)) => {
@@ -46,14 +46,14 @@ impl Output {
         }
     }
 
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         let mut names = path.split('.');
         let first = names.next().and_then(|name| self.sections.get(name));
         names.try_fold(first, |at, name| at.map(|at| at.get(name))).flatten().is_some()
     }
 
     /// The text of each file that has something in it, and whether a secret stands in clear there.
-    pub(super) fn files(&self, source: &str) -> Vec<(&'static str, String, bool)> {
+    pub(crate) fn files(&self, source: &str) -> Vec<(&'static str, String, bool)> {
         let mut files = Vec::new();
         for (name, sections) in FILES {
             let mut text = format!(
@@ -91,7 +91,7 @@ fn put(at: &mut Json, path: &str, value: Json) {
 ///
 /// # Errors
 /// It cannot be written.
-pub(super) fn write(path: &Path, text: &str, has_secret: bool) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str, has_secret: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -7,21 +7,21 @@ use crate::config::{Node, Value};
 
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
-pub(super) struct At<'n> {
-    pub(super) node: &'n Node,
-    pub(super) path: String,
+pub(crate) struct At<'n> {
+    pub(crate) node: &'n Node,
+    pub(crate) path: String,
     /// Of its key.
-    pub(super) line: u32,
+    pub(crate) line: u32,
 }
 
 impl<'n> At<'n> {
     /// The whole document.
-    pub(super) fn top(node: &'n Node) -> At<'n> {
+    pub(crate) fn top(node: &'n Node) -> At<'n> {
         At { node, path: String::new(), line: node.at.line }
     }
 
     /// The keys of a mapping, with their values.
-    pub(super) fn entries(&self) -> Vec<(&'n str, At<'n>)> {
+    pub(crate) fn entries(&self) -> Vec<(&'n str, At<'n>)> {
         let Value::Map(entries) = &self.node.value else { return Vec::new() };
         let at = |name: &str| match self.path.as_str() {
             "" => name.to_owned(),
@@ -34,21 +34,21 @@ impl<'n> At<'n> {
     }
 
     /// The value of a key, unless it is null.
-    pub(super) fn get(&self, name: &str) -> Option<At<'n>> {
+    pub(crate) fn get(&self, name: &str) -> Option<At<'n>> {
         let found = self.entries().into_iter().find(|(key, _)| *key == name).map(|(_, at)| at);
         found.filter(|at| !at.is_null())
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
     }
 
-    pub(super) fn is_map(&self) -> bool {
+    pub(crate) fn is_map(&self) -> bool {
         matches!(self.node.value, Value::Map(_))
     }
 
     /// The entries of a list.
-    pub(super) fn list(&self) -> Vec<At<'n>> {
+    pub(crate) fn list(&self) -> Vec<At<'n>> {
         let Value::List(nodes) = &self.node.value else { return Vec::new() };
         let entry = |(index, node): (usize, &'n Node)| At {
             node,
@@ -59,7 +59,7 @@ impl<'n> At<'n> {
     }
 
     /// A scalar as it is written.
-    pub(super) fn raw(&self) -> Option<&'n str> {
+    pub(crate) fn raw(&self) -> Option<&'n str> {
         match &self.node.value {
             Value::Scalar(scalar) => Some(&scalar.text),
             _ => None,
@@ -67,7 +67,7 @@ impl<'n> At<'n> {
     }
 
     /// A scalar as a policy writes it.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         let raw = self.raw()?;
         let Some(name) = raw.strip_prefix("os.environ/") else {
             return Some(raw.replace("${", "$${"));
@@ -78,12 +78,12 @@ impl<'n> At<'n> {
         Some(if is_name { format!("${{{name}}}") } else { raw.to_owned() })
     }
 
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         self.raw()?.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
     }
 
     /// `true` or `false`.
-    pub(super) fn switch(&self) -> Option<bool> {
+    pub(crate) fn switch(&self) -> Option<bool> {
         match self.raw()?.to_ascii_lowercase().as_str() {
             "true" => Some(true),
             "false" => Some(false),
@@ -92,14 +92,14 @@ impl<'n> At<'n> {
     }
 
     /// A number of seconds as a duration, from a millisecond to a day.
-    pub(super) fn seconds(&self) -> Option<String> {
+    pub(crate) fn seconds(&self) -> Option<String> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in a range")]
         let ms = (self.number()?.clamp(0.001, 86_400.0) * 1_000.0).round() as u64;
         Some(if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") })
     }
 
     /// The texts of a list, or the only one.
-    pub(super) fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         match self.raw() {
             Some(_) => self.text().into_iter().collect(),
             None => self.list().iter().filter_map(At::text).collect(),

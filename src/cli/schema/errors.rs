@@ -5,10 +5,10 @@
 use crate::code::Code;
 
 /// A code, its cause, and how to mend it.
-pub(super) struct Advice(pub(super) Code, pub(super) &'static str, pub(super) &'static str);
+pub(crate) struct Advice(pub(crate) Code, pub(crate) &'static str, pub(crate) &'static str);
 
 /// One line for each code, in their order.
-pub(super) const ADVICE: &[Advice] = &[
+pub(crate) const ADVICE: &[Advice] = &[
     Advice(
         Code::InvalidJson,
         "The body is not valid JSON, or is not UTF-8.",

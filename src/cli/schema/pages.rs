@@ -12,17 +12,17 @@ use crate::ailog::store::sqlite;
 use crate::metrics::SERIES;
 
 /// A part of a page.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// The page, from the root of a checkout.
-    pub(super) page: &'static str,
+    pub(crate) page: &'static str,
     /// Its name in the marks.
-    pub(super) name: &'static str,
-    pub(super) text: String,
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
 }
 
 impl Part {
     /// The page with this part between its marks; `None` if it does not have the marks.
-    pub(super) fn put_into(&self, page: &str) -> Option<String> {
+    pub(crate) fn put_into(&self, page: &str) -> Option<String> {
         let begin = format!("<!-- generated: {} -->\n", self.name);
         let end = format!("<!-- end of {} -->\n", self.name);
         let (before, rest) = page.split_once(&begin)?;
@@ -32,7 +32,7 @@ impl Part {
 }
 
 /// Every part.
-pub(super) fn parts() -> [Part; 3] {
+pub(crate) fn parts() -> [Part; 3] {
     [
         Part { page: "docs/errors.md", name: "errors", text: errors() },
         Part { page: "docs/metrics.md", name: "metrics", text: metrics() },

@@ -10,7 +10,7 @@ use crate::visible::visible;
 
 /// The meaning of a piece of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     /// The head of a table.
     Head,
@@ -21,16 +21,16 @@ pub(super) enum Style {
 }
 
 /// Pieces side by side.
-pub(super) type Line = Vec<(Style, String)>;
+pub(crate) type Line = Vec<(Style, String)>;
 
 /// The frame around the state.
-pub(super) struct Frame<'a> {
-    pub(super) base: &'a str,
+pub(crate) struct Frame<'a> {
+    pub(crate) base: &'a str,
     /// The stretch of the figures, in words.
-    pub(super) window: &'a str,
-    pub(super) seconds: f64,
+    pub(crate) window: &'a str,
+    pub(crate) seconds: f64,
     /// Why there is no newer state.
-    pub(super) trouble: Option<&'a str>,
+    pub(crate) trouble: Option<&'a str>,
 }
 
 const KEYS: &str = "q quit  s order  / filter  space pause  r read  arrows scroll  ? help";
@@ -48,7 +48,7 @@ const HELP: &[&str] = &[
 ];
 
 /// The lines for a terminal of this size.
-pub(super) fn picture(
+pub(crate) fn picture(
     frame: &Frame<'_>,
     state: Option<&State>,
     view: &View,

@@ -27,7 +27,7 @@ const PATIENCE: Patience = Patience {
 
 /// The reason why there is no reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// Nothing answers there.
     Unreachable(String),
     /// Only another token, or another address, helps.
@@ -35,7 +35,7 @@ pub(super) enum Unread {
 }
 
 impl Unread {
-    pub(super) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         let (Unread::Unreachable(message) | Unread::Refused(message)) = self;
         message
     }
@@ -44,77 +44,77 @@ impl Unread {
 /// The figures of a group of calls.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Sum {
-    pub(super) org_id: String,
-    pub(super) provider: String,
-    pub(super) calls: u64,
-    pub(super) errors: u64,
-    pub(super) rate_limited: u64,
+pub(crate) struct Sum {
+    pub(crate) org_id: String,
+    pub(crate) provider: String,
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
+    pub(crate) rate_limited: u64,
     /// Nothing if no call has a price.
-    pub(super) cost_usd: Option<f64>,
-    pub(super) p95_ms: u64,
+    pub(crate) cost_usd: Option<f64>,
+    pub(crate) p95_ms: u64,
 }
 
 /// A provider of the policy in force.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Provider {
-    pub(super) name: String,
-    pub(super) circuit: String,
-    pub(super) credential: String,
-    pub(super) credential_expires_in_s: Option<i64>,
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) circuit: String,
+    pub(crate) credential: String,
+    pub(crate) credential_expires_in_s: Option<i64>,
 }
 
 /// A limit that is in use.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Limit {
-    pub(super) org_id: String,
-    pub(super) scope: String,
-    pub(super) name: Option<String>,
-    pub(super) limit: String,
-    pub(super) used: f64,
-    pub(super) most: f64,
-    pub(super) used_percent: f64,
+pub(crate) struct Limit {
+    pub(crate) org_id: String,
+    pub(crate) scope: String,
+    pub(crate) name: Option<String>,
+    pub(crate) limit: String,
+    pub(crate) used: f64,
+    pub(crate) most: f64,
+    pub(crate) used_percent: f64,
 }
 
 /// An organisation whose calls were over a limit.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Refused {
-    pub(super) org_id: String,
-    pub(super) refused: u64,
+pub(crate) struct Refused {
+    pub(crate) org_id: String,
+    pub(crate) refused: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Limits {
-    pub(super) closest: Vec<Limit>,
-    pub(super) most_refused: Vec<Refused>,
-    pub(super) shared_store: Option<String>,
+pub(crate) struct Limits {
+    pub(crate) closest: Vec<Limit>,
+    pub(crate) most_refused: Vec<Refused>,
+    pub(crate) shared_store: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Store {
-    pub(super) store: String,
-    pub(super) unstored_bytes: u64,
-    pub(super) lost_rows: u64,
-    pub(super) trouble: Option<String>,
+pub(crate) struct Store {
+    pub(crate) store: String,
+    pub(crate) unstored_bytes: u64,
+    pub(crate) lost_rows: u64,
+    pub(crate) trouble: Option<String>,
 }
 
 /// All that is shown.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Milliseconds since 1970.
-    pub(super) at_ms: i64,
-    pub(super) total: Sum,
-    pub(super) organizations: Vec<Sum>,
-    pub(super) by_provider: Vec<Sum>,
+    pub(crate) at_ms: i64,
+    pub(crate) total: Sum,
+    pub(crate) organizations: Vec<Sum>,
+    pub(crate) by_provider: Vec<Sum>,
     /// Nothing in what follows: the token does not open it.
-    pub(super) providers: Option<Vec<Provider>>,
-    pub(super) limits: Option<Limits>,
-    pub(super) store: Option<Store>,
+    pub(crate) providers: Option<Vec<Provider>>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) store: Option<Store>,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +128,7 @@ struct Providers {
 }
 
 /// Asks for everything once.
-pub(super) async fn read(source: Arc<Source>) -> Result<State, Unread> {
+pub(crate) async fn read(source: Arc<Source>) -> Result<State, Unread> {
     let at_ms = crate::clock::wall_ms();
     let window = i64::try_from(source.window.as_millis()).unwrap_or(i64::MAX);
     let from = jiff::Timestamp::from_millisecond(at_ms.saturating_sub(window));

@@ -21,7 +21,7 @@ const EVENTS_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A terminal in the alternate screen.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     has_colors: bool,
     is_over: Arc<AtomicBool>,
 }
@@ -31,7 +31,7 @@ impl Screen {
     ///
     /// # Errors
     /// There is no terminal that can be entered.
-    pub(super) fn enter() -> io::Result<(Screen, mpsc::Receiver<Event>)> {
+    pub(crate) fn enter() -> io::Result<(Screen, mpsc::Receiver<Event>)> {
         let former = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
@@ -60,7 +60,7 @@ impl Screen {
     }
 
     /// Columns and lines; those of a usual terminal where they are not known.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         let (width, height) = terminal::size().unwrap_or((80, 24));
         (usize::from(width.max(1)), usize::from(height.max(1)))
     }
@@ -69,7 +69,7 @@ impl Screen {
     ///
     /// # Errors
     /// The terminal cannot be written.
-    pub(super) fn draw(&self, lines: &[Line]) -> io::Result<()> {
+    pub(crate) fn draw(&self, lines: &[Line]) -> io::Result<()> {
         let mut out = Vec::new();
         for (at, line) in lines.iter().enumerate() {
             queue!(out, cursor::MoveTo(0, u16::try_from(at).unwrap_or(u16::MAX)))?;

@@ -9,7 +9,7 @@ const FILTER_MAX: usize = 64;
 
 /// The order of the organisations: the largest first, names by letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(crate) enum Sort {
     Cost,
     Calls,
     Errors,
@@ -22,7 +22,7 @@ impl Sort {
     const ALL: [Sort; 6] =
         [Sort::Cost, Sort::Calls, Sort::Errors, Sort::Refused, Sort::P95, Sort::Name];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Sort::Cost => "cost",
             Sort::Calls => "calls",
@@ -41,7 +41,7 @@ impl Sort {
 
 /// The effect of a key besides another picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(crate) enum Then {
     Draw,
     /// Read now.
     Read,
@@ -49,15 +49,15 @@ pub(super) enum Then {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct View {
-    pub(super) sort: Sort,
-    pub(super) filter: String,
+pub(crate) struct View {
+    pub(crate) sort: Sort,
+    pub(crate) filter: String,
     /// Keys go into the filter.
-    pub(super) is_typing: bool,
-    pub(super) is_paused: bool,
-    pub(super) has_help: bool,
+    pub(crate) is_typing: bool,
+    pub(crate) is_paused: bool,
+    pub(crate) has_help: bool,
     /// Organisations that have been scrolled past.
-    pub(super) skipped: usize,
+    pub(crate) skipped: usize,
 }
 
 impl Default for View {
@@ -75,7 +75,7 @@ impl Default for View {
 
 impl View {
     /// Takes an event of the terminal.
-    pub(super) fn take(&mut self, event: &Event) -> Then {
+    pub(crate) fn take(&mut self, event: &Event) -> Then {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.press(*key),
             _ => Then::Draw,
@@ -124,7 +124,7 @@ impl View {
     }
 
     /// The organisations that are shown, in their order.
-    pub(super) fn chosen<'s>(&self, all: &'s [Sum]) -> Vec<&'s Sum> {
+    pub(crate) fn chosen<'s>(&self, all: &'s [Sum]) -> Vec<&'s Sum> {
         let wanted = self.filter.to_lowercase();
         let mut chosen: Vec<&Sum> =
             all.iter().filter(|sum| sum.org_id.to_lowercase().contains(&wanted)).collect();

@@ -14,7 +14,7 @@ use crate::config::reader::place::{Place, Problems};
 use crate::config::sections::RawAiLog;
 
 /// The tags of a row.
-pub(super) fn tags(raw: &RawAiLog, problems: &mut Problems) -> Vec<TagRule> {
+pub(crate) fn tags(raw: &RawAiLog, problems: &mut Problems) -> Vec<TagRule> {
     let mut tags = Vec::new();
     for (name, source) in &raw.tags.0 {
         if tags.len() == TAGS_MAX {
@@ -32,7 +32,7 @@ pub(super) fn tags(raw: &RawAiLog, problems: &mut Problems) -> Vec<TagRule> {
 }
 
 /// The paths of the claims that are tags, in the order of the tags.
-pub(super) fn claims(tags: &[TagRule]) -> Vec<Vec<String>> {
+pub(crate) fn claims(tags: &[TagRule]) -> Vec<Vec<String>> {
     let path = |tag: &TagRule| match &tag.source {
         TagSource::Claim(path) => Some(path.clone()),
         TagSource::Header(_) | TagSource::Metadata(_) => None,

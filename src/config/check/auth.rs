@@ -194,7 +194,7 @@ fn jwks(given: &At<String>, problems: &mut Problems) -> Option<Option<JwksSource
 }
 
 /// `app.org` leads into an object; a claim that is a URL is one name.
-pub(super) fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
+pub(crate) fn claim(given: &At<String>, problems: &mut Problems) -> Vec<String> {
     let text = given.value.trim();
     let path: Vec<String> = if text.contains("://") {
         vec![text.to_owned()]

@@ -50,7 +50,7 @@ pub(crate) fn of(
 }
 
 /// The proxies of a destination.
-pub(super) fn proxies(
+pub(crate) fn proxies(
     given: &At<String>,
     except: NoProxy,
     environment: &Environment,
@@ -93,7 +93,7 @@ fn by_environment(
 }
 
 /// The TLS of connections with these files: authorities, a certificate of the gateway's, its key.
-pub(super) fn tls(
+pub(crate) fn tls(
     [ca, certificate, key]: [&At<Option<PathBuf>>; 3],
     problems: &mut Problems,
 ) -> ClientTls {

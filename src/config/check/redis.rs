@@ -22,7 +22,7 @@ const SENTINEL_PORT: u16 = 26379;
 const URLS_MAX: usize = 32;
 
 /// The store; `None` if there is a problem.
-pub(super) fn limits_store(
+pub(crate) fn limits_store(
     given: &At<LimitsStoreSource>,
     timeout: Duration,
     problems: &mut Problems,

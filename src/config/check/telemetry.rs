@@ -25,7 +25,7 @@ const OWN_HEADERS: &[&str] = &[
 ];
 
 /// The collector, if there is one.
-pub(super) fn otlp(raw: &RawTelemetry, problems: &mut Problems) -> Option<Otlp> {
+pub(crate) fn otlp(raw: &RawTelemetry, problems: &mut Problems) -> Option<Otlp> {
     let given = raw.otlp.value.as_ref()?;
     let endpoint = endpoint(&given.endpoint, problems);
     let mut headers = Vec::new();

@@ -13,23 +13,23 @@ use crate::digest::hex;
 /// The values of a configuration and its named entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meaning {
-    pub(super) items: Vec<Held>,
-    pub(super) entries: Vec<Vec<String>>,
+    pub(crate) items: Vec<Held>,
+    pub(crate) entries: Vec<Vec<String>>,
 }
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Held {
-    pub(super) path: Vec<String>,
-    pub(super) value: Json,
+pub(crate) struct Held {
+    pub(crate) path: Vec<String>,
+    pub(crate) value: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) mark: Option<String>,
+    pub(crate) mark: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
-    pub(super) is_secret: bool,
+    pub(crate) is_secret: bool,
     #[serde(default, skip_serializing_if = "is_false")]
-    pub(super) is_given: bool,
+    pub(crate) is_given: bool,
     #[serde(default, skip_serializing_if = "is_false")]
-    pub(super) is_ordered: bool,
+    pub(crate) is_ordered: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -94,15 +94,15 @@ pub(crate) struct Effective {
 }
 
 /// The input of a walk.
-pub(super) struct Read<'a> {
-    pub(super) gateway: (&'a Node, &'a RawGateway),
-    pub(super) policy: (&'a Node, &'a RawPolicy),
-    pub(super) problems: &'a Problems,
+pub(crate) struct Read<'a> {
+    pub(crate) gateway: (&'a Node, &'a RawGateway),
+    pub(crate) policy: (&'a Node, &'a RawPolicy),
+    pub(crate) problems: &'a Problems,
 }
 
 impl Effective {
     /// The effective configuration, or that of one organisation.
-    pub(super) fn of(read: &Read<'_>, org: Option<&str>) -> Effective {
+    pub(crate) fn of(read: &Read<'_>, org: Option<&str>) -> Effective {
         use super::reader::shape::Shape as _;
         let mut walk = walk::Walk::new(read.problems, org);
         walk.top(&RawGateway::info(), &read.gateway.1.json(), read.gateway.0);
@@ -111,7 +111,7 @@ impl Effective {
     }
 
     /// The same of a policy alone.
-    pub(super) fn of_policy((node, raw): (&Node, &RawPolicy), problems: &Problems) -> Effective {
+    pub(crate) fn of_policy((node, raw): (&Node, &RawPolicy), problems: &Problems) -> Effective {
         use super::reader::shape::Shape as _;
         let mut walk = walk::Walk::new(problems, None);
         walk.top(&RawPolicy::info(), &raw.json(), node);

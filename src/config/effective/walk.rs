@@ -13,11 +13,11 @@ use super::{Effective, Exact, From, Item, Setting};
 /// Lists whose order has a meaning, by their last name.
 const ORDERED: &[&str] = &["accept", "default", "to", "models", "secrets", "urls", "examples"];
 
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     problems: &'a Problems,
     /// The organisation that is asked for.
     org: Option<&'a str>,
-    pub(super) out: Effective,
+    pub(crate) out: Effective,
 }
 
 /// Where the walk is.
@@ -50,12 +50,12 @@ impl Spot {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(problems: &'a Problems, org: Option<&'a str>) -> Walk<'a> {
+    pub(crate) fn new(problems: &'a Problems, org: Option<&'a str>) -> Walk<'a> {
         Walk { problems, org, out: Effective::default() }
     }
 
     /// One half of the configuration.
-    pub(super) fn top(&mut self, info: &SectionInfo, json: &Json, node: &Node) {
+    pub(crate) fn top(&mut self, info: &SectionInfo, json: &Json, node: &Node) {
         let spot = Spot { key: String::new(), path: Vec::new(), is_covered: false };
         self.section(info, json, Some(node), &spot);
     }

@@ -51,7 +51,7 @@ impl Folders {
 
     /// Puts the folders of `source` under watch, as they are now; how long to wait at most before
     /// the next look.
-    pub(super) fn follow(&mut self, source: &Source) -> Duration {
+    pub(crate) fn follow(&mut self, source: &Source) -> Duration {
         let Some(watcher) = &mut self.watcher else { return POLL_UNTOLD };
         let mut wanted: HashMap<PathBuf, u64> = HashMap::new();
         let mut want = |folder: &Path| {

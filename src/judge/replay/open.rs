@@ -49,7 +49,7 @@ impl OpenCall {
 
 /// All calls that are not over.
 #[derive(Default)]
-pub(super) struct OpenCalls {
+pub(crate) struct OpenCalls {
     heap: BinaryHeap<Reverse<OpenCall>>,
     opened: u64,
 }
@@ -57,7 +57,7 @@ pub(super) struct OpenCalls {
 impl OpenCalls {
     /// Keeps a reservation until its call is over. `used`: its tokens and money; the estimate
     /// without.
-    pub(super) fn hold(&mut self, held: Reservation, ends_at_ns: u64, used: Option<(u64, u64)>) {
+    pub(crate) fn hold(&mut self, held: Reservation, ends_at_ns: u64, used: Option<(u64, u64)>) {
         if self.heap.len() >= REPLAY_OPEN_MAX {
             self.settle_first();
         }
@@ -66,7 +66,7 @@ impl OpenCalls {
     }
 
     /// Settles the calls that are over at this time.
-    pub(super) fn settle_until(&mut self, now_ns: u64) {
+    pub(crate) fn settle_until(&mut self, now_ns: u64) {
         while self.heap.peek().is_some_and(|Reverse(open)| open.ends_at_ns <= now_ns) {
             self.settle_first();
         }

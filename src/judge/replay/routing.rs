@@ -20,14 +20,14 @@ use crate::route::table::{self, Endpoint, Matched};
 pub(crate) const NO_MODEL: Reason = "no_model";
 
 /// Where a call would have gone, or why that is not known; nothing for calls that go nowhere.
-pub(super) type Routed<'p> = Result<Option<To<'p>>, Reason>;
+pub(crate) type Routed<'p> = Result<Option<To<'p>>, Reason>;
 
 /// Where a call would have gone.
-pub(super) struct To<'p> {
-    pub(super) refused: Option<Code>,
+pub(crate) struct To<'p> {
+    pub(crate) refused: Option<Code>,
     /// The targets that may be asked first.
-    pub(super) first: Option<Vec<Named>>,
-    pub(super) targets: Option<Cow<'p, Targets>>,
+    pub(crate) first: Option<Vec<Named>>,
+    pub(crate) targets: Option<Cow<'p, Targets>>,
 }
 
 impl<'p> To<'p> {
@@ -50,7 +50,7 @@ impl<'p> To<'p> {
 ///
 /// # Errors
 /// Why that is not known.
-pub(super) fn route<'p>(
+pub(crate) fn route<'p>(
     candidate: &'p Policy,
     row: &LoggedCall<'_>,
     endpoint: Option<&Endpoint>,
@@ -86,7 +86,7 @@ pub(super) fn route<'p>(
 }
 
 /// Where a call would go that asks for another model, if any provider serves it.
-pub(super) fn of_model<'p>(
+pub(crate) fn of_model<'p>(
     candidate: &'p Policy,
     row: &LoggedCall<'_>,
     endpoint: Option<&Endpoint>,
@@ -112,7 +112,7 @@ fn served<'p>(
 /// The provider that would have been asked, if it is another than the one that was. Which of the
 /// targets that share calls by weight was chosen is chance, and no difference. `force`: the policy of
 /// the row, if it is known. `asked`: the model that would have been asked for.
-pub(super) fn other(
+pub(crate) fn other(
     force: Option<&Policy>,
     row: &LoggedCall<'_>,
     first: &[Named],
@@ -147,7 +147,7 @@ fn sent_as(force: Option<&Policy>, row: &LoggedCall<'_>) -> Option<String> {
 }
 
 /// Whether the path is open by `routing.endpoints` alone, and not in the candidate.
-pub(super) fn is_closed(force: &Policy, candidate: &Policy, path: &str) -> bool {
+pub(crate) fn is_closed(force: &Policy, candidate: &Policy, path: &str) -> bool {
     let (was, is) = (&force.routing.endpoints, &candidate.routing.endpoints);
     if was == is || path.contains("{id}") {
         return false;

@@ -12,20 +12,20 @@ use crate::ids::OrgId;
 use crate::limit::caps::Scope;
 
 /// The holder of a credential.
-pub(super) struct Whose {
-    pub(super) own: Option<Scope>,
-    pub(super) key: Option<Arc<GatewayKey>>,
+pub(crate) struct Whose {
+    pub(crate) own: Option<Scope>,
+    pub(crate) key: Option<Arc<GatewayKey>>,
 }
 
 /// Why a caller is not known.
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     /// The policy would have refused it.
     Refused(Code),
     Unjudged,
 }
 
 /// The keys of a policy, by organisation and name.
-pub(super) fn keys(
+pub(crate) fn keys(
     policy: &AuthPolicy,
 ) -> impl Iterator<Item = ((OrgId, Arc<str>), &Arc<GatewayKey>)> {
     policy.keys.values().map(|key| ((key.options.org.clone(), Arc::clone(&key.name)), key))
@@ -33,7 +33,7 @@ pub(super) fn keys(
 
 impl Replay<'_> {
     /// The caller of a row.
-    pub(super) fn identify(&self, row: &LoggedCall<'_>, org: &OrgId) -> Result<Whose, Unknown> {
+    pub(crate) fn identify(&self, row: &LoggedCall<'_>, org: &OrgId) -> Result<Whose, Unknown> {
         let name: Arc<str> = Arc::from(row.caller);
         let accepts = |way| self.candidate.auth.options.accept.contains(&way);
         let named = (org.clone(), Arc::clone(&name));

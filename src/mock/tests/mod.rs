@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-pub(super) async fn provider() -> (SocketAddr, Handle) {
+pub(crate) async fn provider() -> (SocketAddr, Handle) {
     start(Options::default()).await.unwrap()
 }
 
@@ -55,7 +55,7 @@ async fn ask(address: SocketAddr, path: &str, body: &Value) -> (u16, String, Str
 }
 
 /// Status, head and body of one call with these header lines.
-pub(super) async fn call(
+pub(crate) async fn call(
     address: SocketAddr,
     path: &str,
     headers: &str,
@@ -103,7 +103,7 @@ fn chat(text: &str) -> Value {
 }
 
 /// The data of each event, parsed; `[DONE]` as a string.
-pub(super) fn events(stream: &str) -> Vec<Value> {
+pub(crate) fn events(stream: &str) -> Vec<Value> {
     let data = |event: &str| {
         let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned();
         if data == "[DONE]" { json!(data) } else { serde_json::from_str(&data).unwrap() }

@@ -9,18 +9,18 @@ use crate::ailog::store::sqlite::layout::{self, Home};
 use crate::ailog::wal::reader::Batch;
 
 /// The rows of a batch, in the order of their columns.
-pub(super) struct Divided {
+pub(crate) struct Divided {
     /// Without the captured texts.
-    pub(super) rows: Vec<u8>,
+    pub(crate) rows: Vec<u8>,
     /// The captured texts of the rows that have any.
-    pub(super) captures: Vec<u8>,
+    pub(crate) captures: Vec<u8>,
     /// Different days of them: captured texts have a partition for each.
-    pub(super) days: usize,
+    pub(crate) days: usize,
 }
 
 /// Divides a batch between the two tables, without the rows of the months in `stored`: the division
 /// of a former table has taken them over with their texts.
-pub(super) fn divide(batch: &Batch, stored: &BTreeSet<Month>) -> Divided {
+pub(crate) fn divide(batch: &Batch, stored: &BTreeSet<Month>) -> Divided {
     let mut rows = Vec::with_capacity(batch.payload.len());
     let (mut captures, mut texts, mut days) = (Vec::new(), Vec::new(), BTreeSet::new());
     for index in 0..batch.rows.len() {
@@ -55,17 +55,17 @@ pub(super) fn divide(batch: &Batch, stored: &BTreeSet<Month>) -> Divided {
 }
 
 /// A partition of the rows: year and month.
-pub(super) type Month = (i16, i8);
+pub(crate) type Month = (i16, i8);
 
 /// The month of an encoded row.
-pub(super) fn month(row: &[u8]) -> Month {
+pub(crate) fn month(row: &[u8]) -> Month {
     let at = jiff::Timestamp::from_millisecond(created_at_ms(row).unwrap_or(0)).unwrap_or_default();
     let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
     (day.year(), day.month())
 }
 
-pub(super) const ID: usize = at("id");
+pub(crate) const ID: usize = at("id");
 const CREATED_AT: usize = at("created_at");
 const DAY_MS: i64 = 86_400_000;
 /// Partitions of one insert that a server takes without being asked for more.
-pub(super) const PARTITIONS_MAX: usize = 50;
+pub(crate) const PARTITIONS_MAX: usize = 50;

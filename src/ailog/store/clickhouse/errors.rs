@@ -10,7 +10,7 @@ use super::PARTS_WAIT;
 use crate::ailog::store::StoreError;
 
 /// The rows are stored already, so the batch must not be divided: it is sent again as it is.
-pub(super) fn not_of_the_rows(error: StoreError) -> StoreError {
+pub(crate) fn not_of_the_rows(error: StoreError) -> StoreError {
     match error {
         StoreError::Rows { reason } => StoreError::Operator { reason },
         other => other,
@@ -21,7 +21,7 @@ pub(super) fn not_of_the_rows(error: StoreError) -> StoreError {
 /// full disk and bad data are both 500).
 ///
 /// The reason holds only the code and its name: the text of an error may quote the data.
-pub(super) fn classify(error: &Error) -> StoreError {
+pub(crate) fn classify(error: &Error) -> StoreError {
     let again = |reason: String| StoreError::Retry { reason, at_least: Duration::ZERO };
     let text = match error {
         Error::BadResponse(text) => text,
@@ -53,7 +53,7 @@ pub(super) fn classify(error: &Error) -> StoreError {
 }
 
 /// An answer without a code: from a proxy, or a server that is starting.
-pub(super) fn by_status(text: &str) -> StoreError {
+pub(crate) fn by_status(text: &str) -> StoreError {
     let status: Option<u16> = text.get(..3).and_then(|s| s.parse().ok());
     match status {
         Some(status @ (400..=407 | 410..=428)) => {
@@ -78,7 +78,7 @@ pub(crate) fn exception_code(text: &str) -> Option<u32> {
 }
 
 /// `… (UNKNOWN_TABLE) (version …)`
-pub(super) fn exception_name(text: &str) -> Option<&str> {
+pub(crate) fn exception_name(text: &str) -> Option<&str> {
     text.rsplit('(').filter_map(|part| part.split_once(')')).map(|(name, _)| name).find(|name| {
         name.len() > 3
             && name.len() < 80

@@ -13,7 +13,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE policy_audit (chain TEXT NOT NULL, 
      PRIMARY KEY (chain, seq, hash)) WITHOUT ROWID;";
 
 /// Keeps records.
-pub(super) fn keep(connection: &mut Connection, records: &[AuditRecord]) -> rusqlite::Result<()> {
+pub(crate) fn keep(connection: &mut Connection, records: &[AuditRecord]) -> rusqlite::Result<()> {
     let before: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     connection.execute_batch("PRAGMA synchronous = FULL")?;
     let kept = insert(connection, records);

@@ -49,7 +49,7 @@ const fn is_optional(of: Type) -> bool {
 }
 
 /// Writes a column's element of the schema.
-pub(super) fn schema(fields: &mut Fields<'_>, column: &Column) {
+pub(crate) fn schema(fields: &mut Fields<'_>, column: &Column) {
     fields.i32(1, physical(column.of));
     fields.i32(3, if is_optional(column.of) { OPTIONAL } else { REQUIRED });
     fields.bytes(4, column.name.as_bytes());
@@ -84,7 +84,7 @@ pub(super) fn schema(fields: &mut Fields<'_>, column: &Column) {
 
 /// The values of a column that wait for their row group.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// The values in their plain encoding, without the absent ones.
     plain: Vec<u8>,
     /// Of booleans: the bits of the last byte that are used.
@@ -96,7 +96,7 @@ pub(super) struct Waiting {
 
 /// A column of a row group that is in the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     codec: i32,
     offset: i64,
     rows: u32,
@@ -106,12 +106,12 @@ pub(super) struct Chunk {
 
 impl Waiting {
     /// Bytes that wait.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.plain.len()
     }
 
     /// Takes the value of a row.
-    pub(super) fn push(&mut self, column: &Column, value: Value<'_>) {
+    pub(crate) fn push(&mut self, column: &Column, value: Value<'_>) {
         self.rows += 1;
         let has_value = value != Value::Null;
         if is_optional(column.of) {
@@ -161,7 +161,7 @@ impl Waiting {
 
     /// Appends the values as one page, and begins anew. `offset` is the place of its first byte in
     /// the file.
-    pub(super) fn write(&mut self, offset: u64, out: &mut Vec<u8>) -> Chunk {
+    pub(crate) fn write(&mut self, offset: u64, out: &mut Vec<u8>) -> Chunk {
         let before = out.len();
         let mut page = Vec::with_capacity(self.plain.len() + 16);
         if !self.runs.is_empty() {
@@ -205,12 +205,12 @@ impl Waiting {
 
 impl Chunk {
     /// Bytes before compression.
-    pub(super) fn bytes(&self) -> i64 {
+    pub(crate) fn bytes(&self) -> i64 {
         self.bytes
     }
 
     /// Writes it as the footer has it.
-    pub(super) fn describe(&self, fields: &mut Fields<'_>, column: &Column) {
+    pub(crate) fn describe(&self, fields: &mut Fields<'_>, column: &Column) {
         fields.i64(2, self.offset);
         fields.structure(3, |data| {
             data.i32(1, physical(column.of));

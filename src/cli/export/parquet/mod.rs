@@ -29,7 +29,7 @@ const MAGIC: &[u8] = b"PAR1";
 const VERSION: i32 = 1;
 
 /// The format.
-pub(super) struct Parquet {
+pub(crate) struct Parquet {
     waiting: Vec<Waiting>,
     rows: usize,
     groups: Vec<Group>,
@@ -77,7 +77,7 @@ impl Form for Parquet {
 
 impl Parquet {
     /// A file whose row groups end at so many rows or bytes.
-    pub(super) fn new(rows_max: usize, bytes_max: usize) -> Parquet {
+    pub(crate) fn new(rows_max: usize, bytes_max: usize) -> Parquet {
         let waiting = vec![Waiting::default(); COLUMNS.len()];
         let group_max = (rows_max, bytes_max);
         Parquet { waiting, rows: 0, groups: Vec::new(), written: 0, group_max }

@@ -14,13 +14,13 @@ const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
 /// Writes the fields of a struct; their numbers grow.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     out: &'a mut Vec<u8>,
     last: u8,
 }
 
 /// Appends a struct.
-pub(super) fn write_struct(out: &mut Vec<u8>, fill: impl FnOnce(&mut Fields<'_>)) {
+pub(crate) fn write_struct(out: &mut Vec<u8>, fill: impl FnOnce(&mut Fields<'_>)) {
     let mut fields = Fields { out, last: 0 };
     fill(&mut fields);
     fields.out.push(0);
@@ -33,44 +33,44 @@ impl Fields<'_> {
         self.last = number;
     }
 
-    pub(super) fn bool(&mut self, number: u8, is: bool) {
+    pub(crate) fn bool(&mut self, number: u8, is: bool) {
         self.begin(number, if is { TRUE } else { FALSE });
     }
 
-    pub(super) fn i32(&mut self, number: u8, value: i32) {
+    pub(crate) fn i32(&mut self, number: u8, value: i32) {
         self.begin(number, I32);
         varint(self.out, zigzag(value.into()));
     }
 
-    pub(super) fn i64(&mut self, number: u8, value: i64) {
+    pub(crate) fn i64(&mut self, number: u8, value: i64) {
         self.begin(number, I64);
         varint(self.out, zigzag(value));
     }
 
-    pub(super) fn bytes(&mut self, number: u8, value: &[u8]) {
+    pub(crate) fn bytes(&mut self, number: u8, value: &[u8]) {
         self.begin(number, BINARY);
         put_bytes(self.out, value);
     }
 
-    pub(super) fn structure(&mut self, number: u8, fill: impl FnOnce(&mut Fields<'_>)) {
+    pub(crate) fn structure(&mut self, number: u8, fill: impl FnOnce(&mut Fields<'_>)) {
         self.begin(number, STRUCT);
         write_struct(self.out, fill);
     }
 
     /// A list of numbers.
-    pub(super) fn numbers(&mut self, number: u8, values: &[i32]) {
+    pub(crate) fn numbers(&mut self, number: u8, values: &[i32]) {
         self.list(number, I32, values.len());
         values.iter().for_each(|value| varint(self.out, zigzag((*value).into())));
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, number: u8, values: &[&str]) {
+    pub(crate) fn texts(&mut self, number: u8, values: &[&str]) {
         self.list(number, BINARY, values.len());
         values.iter().for_each(|value| put_bytes(self.out, value.as_bytes()));
     }
 
     /// A list of structs.
-    pub(super) fn structures<T>(
+    pub(crate) fn structures<T>(
         &mut self,
         number: u8,
         items: &[T],
@@ -104,7 +104,7 @@ const fn zigzag(value: i64) -> u64 {
 }
 
 /// Appends a number as LEB128.
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -19,7 +19,7 @@ const ENTITIES: &[(&str, &str)] = &[
 ];
 
 /// Reads the list.
-pub(super) fn read(list: &At<'_>, output: &mut Output, findings: &mut Findings) {
+pub(crate) fn read(list: &At<'_>, output: &mut Output, findings: &mut Findings) {
     let mut entities: Vec<&str> = Vec::new();
     let mut allow: Vec<String> = Vec::new();
     let mut is_any = false;

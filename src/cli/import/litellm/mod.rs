@@ -24,7 +24,7 @@ use models::Shared;
 use router::Sections;
 
 /// The policy and what became of each key; `None` without a `model_list`.
-pub(super) fn import(node: &Node) -> Option<(Output, Vec<Finding>)> {
+pub(crate) fn import(node: &Node) -> Option<(Output, Vec<Finding>)> {
     let top = At::top(node);
     let list = top.get("model_list").filter(|list| !list.list().is_empty())?;
     let (mut output, mut findings) = (Output::default(), Findings::default());

@@ -12,7 +12,7 @@ use super::providers::{Names, Params, provider, vendor};
 
 /// A deployment that can be used here.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     provider: String,
     /// As the provider knows it; `None` for any.
     model: Option<String>,
@@ -23,18 +23,18 @@ pub(super) struct Target {
 
 /// A group of deployments.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub(super) name: String,
-    pub(super) targets: Vec<Target>,
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) targets: Vec<Target>,
     /// Groups that are asked when these fail.
-    pub(super) fallbacks: Vec<String>,
+    pub(crate) fallbacks: Vec<String>,
 }
 
 /// The groups in their order, and what a switch in one of them means for all.
 #[derive(Default)]
-pub(super) struct Models {
-    pub(super) groups: Vec<Group>,
-    pub(super) drops_params: Option<bool>,
+pub(crate) struct Models {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) drops_params: Option<bool>,
 }
 
 /// Keys of a deployment that mean nothing here, and what to do instead.
@@ -67,15 +67,15 @@ const DEFAULT_KEYS: &[&str] = &[
 
 /// The settings that deployments share.
 #[derive(Default)]
-pub(super) struct Shared<'n> {
+pub(crate) struct Shared<'n> {
     /// Credentials by name.
-    pub(super) credentials: Vec<(String, At<'n>)>,
-    pub(super) names: Names,
-    pub(super) prices: Prices,
+    pub(crate) credentials: Vec<(String, At<'n>)>,
+    pub(crate) names: Names,
+    pub(crate) prices: Prices,
 }
 
 /// Reads all deployments.
-pub(super) fn read<'n>(list: &At<'n>, shared: &mut Shared<'n>, findings: &mut Findings) -> Models {
+pub(crate) fn read<'n>(list: &At<'n>, shared: &mut Shared<'n>, findings: &mut Findings) -> Models {
     let mut models = Models::default();
     for at in list.list() {
         let Some(params) = at.get("litellm_params").filter(At::is_map) else {
@@ -185,7 +185,7 @@ fn others(own: &At<'_>, target: &mut Target, findings: &mut Findings) -> Option<
 }
 
 /// `drop_params` as `routing.on_loss`.
-pub(super) fn drop_params(at: &At<'_>, findings: &mut Findings) -> Option<bool> {
+pub(crate) fn drop_params(at: &At<'_>, findings: &mut Findings) -> Option<bool> {
     let drops = at.switch()?;
     let message =
         "it holds for all models, and for fields that a target of another format cannot express";
@@ -258,7 +258,7 @@ fn share(list: &At<'_>, groups: &[Group], findings: &mut Findings) {
 }
 
 /// The capacity of each deployment, as its weight.
-pub(super) fn weigh(list: &At<'_>, models: &mut Models) {
+pub(crate) fn weigh(list: &At<'_>, models: &mut Models) {
     let capacities: Vec<(String, Option<f64>, Option<f64>)> = list
         .list()
         .iter()
@@ -289,7 +289,7 @@ pub(super) fn weigh(list: &At<'_>, models: &mut Models) {
 }
 
 /// Writes the rules: exact names first, then patterns in their order.
-pub(super) fn write(models: &Models, aliases: &[(String, String)], output: &mut Output) {
+pub(crate) fn write(models: &Models, aliases: &[(String, String)], output: &mut Output) {
     let mut groups: Vec<(String, &Group)> =
         models.groups.iter().map(|group| (group.name.clone(), group)).collect();
     for (alias, name) in aliases {

@@ -19,13 +19,13 @@ const DECIMALS: usize = 9;
 
 /// The prices so far.
 #[derive(Default)]
-pub(super) struct Prices {
+pub(crate) struct Prices {
     lines: Vec<Json>,
 }
 
 impl Prices {
     /// The price of a deployment, if it says one.
-    pub(super) fn of(
+    pub(crate) fn of(
         &mut self,
         at: &At<'_>,
         params: &At<'_>,
@@ -75,7 +75,7 @@ impl Prices {
         }
     }
 
-    pub(super) fn all(self) -> Vec<Json> {
+    pub(crate) fn all(self) -> Vec<Json> {
         self.lines
     }
 }

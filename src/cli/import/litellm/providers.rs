@@ -11,7 +11,7 @@ use super::super::findings::Findings;
 use super::super::tree::At;
 
 /// A kind of provider in LiteLLM, by the prefix of a model.
-pub(super) struct Vendor {
+pub(crate) struct Vendor {
     prefix: &'static str,
     kind: &'static str,
     /// Its public address.
@@ -72,7 +72,7 @@ const VENDORS: &[Vendor] = &[
 
 /// The vendor of a model and the rest of its name; a name without a prefix is OpenAI's, or
 /// Anthropic's.
-pub(super) fn vendor(model: &str, custom: Option<&str>) -> Option<(&'static Vendor, String)> {
+pub(crate) fn vendor(model: &str, custom: Option<&str>) -> Option<(&'static Vendor, String)> {
     let of = |prefix: &str| VENDORS.iter().find(|vendor| vendor.prefix == prefix);
     if let Some(custom) = custom {
         let rest = model.strip_prefix(custom).and_then(|rest| rest.strip_prefix('/'));
@@ -86,9 +86,9 @@ pub(super) fn vendor(model: &str, custom: Option<&str>) -> Option<(&'static Vend
 }
 
 /// The parameters of a deployment: its own, and those of its credential.
-pub(super) struct Params<'n> {
-    pub(super) own: At<'n>,
-    pub(super) shared: Option<At<'n>>,
+pub(crate) struct Params<'n> {
+    pub(crate) own: At<'n>,
+    pub(crate) shared: Option<At<'n>>,
 }
 
 impl<'n> Params<'n> {
@@ -107,13 +107,13 @@ impl<'n> Params<'n> {
 }
 
 /// A provider, and the name of the model there.
-pub(super) struct Made {
-    pub(super) provider: Json,
-    pub(super) model: String,
+pub(crate) struct Made {
+    pub(crate) provider: Json,
+    pub(crate) model: String,
 }
 
 /// The provider of a deployment. `None`, with a finding, if there is no such kind here.
-pub(super) fn provider(
+pub(crate) fn provider(
     vendor: &Vendor,
     model: &str,
     params: &Params<'_>,
@@ -361,13 +361,13 @@ fn bedrock(made: &mut Map<String, Json>, params: &Params<'_>, findings: &mut Fin
 
 /// The names of providers that were made.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     made: Vec<(String, Json)>,
 }
 
 impl Names {
     /// The name of a provider, new or known.
-    pub(super) fn of(&mut self, provider: Json, wish: &str) -> String {
+    pub(crate) fn of(&mut self, provider: Json, wish: &str) -> String {
         if let Some((name, _)) = self.made.iter().find(|(_, known)| *known == provider) {
             return name.clone();
         }
@@ -390,14 +390,14 @@ impl Names {
         name
     }
 
-    pub(super) fn all(self) -> Vec<(String, Json)> {
+    pub(crate) fn all(self) -> Vec<(String, Json)> {
         self.made
     }
 }
 
 impl Vendor {
     /// The name of its provider.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self.prefix {
             "text-completion-openai" => "openai",
             "ollama_chat" => "ollama",

@@ -9,9 +9,9 @@ use super::super::tree::At;
 use super::models::Models;
 
 /// The two sections, the stronger one first.
-pub(super) struct Sections<'n> {
-    pub(super) router: Option<At<'n>>,
-    pub(super) general: Option<At<'n>>,
+pub(crate) struct Sections<'n> {
+    pub(crate) router: Option<At<'n>>,
+    pub(crate) general: Option<At<'n>>,
 }
 
 impl<'n> Sections<'n> {
@@ -27,10 +27,10 @@ impl<'n> Sections<'n> {
 }
 
 /// Groups by another name.
-pub(super) type Aliases = Vec<(String, String)>;
+pub(crate) type Aliases = Vec<(String, String)>;
 
 /// Reads both sections.
-pub(super) fn read(
+pub(crate) fn read(
     sections: &Sections<'_>,
     models: &mut Models,
     output: &mut Output,

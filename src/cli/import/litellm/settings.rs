@@ -34,7 +34,7 @@ const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
 
 /// Reads `litellm_settings`.
-pub(super) fn of_litellm(
+pub(crate) fn of_litellm(
     section: &At<'_>,
     models: &mut Models,
     output: &mut Output,
@@ -112,7 +112,7 @@ fn by_hand(key: &str, at: &At<'_>, findings: &mut Findings) {
 }
 
 /// Reads `general_settings` and `environment_variables`.
-pub(super) fn of_general(
+pub(crate) fn of_general(
     general: Option<&At<'_>>,
     environment: Option<&At<'_>>,
     output: &mut Output,

@@ -14,7 +14,7 @@ const CONTAINER: &str = "http://169.254.170.2";
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 impl Checked<'_> {
-    pub(super) fn aws(&self, problems: &mut Problems) -> Option<AuthSource> {
+    pub(crate) fn aws(&self, problems: &mut Problems) -> Option<AuthSource> {
         let region = self.region(problems);
         let raw = self.raw;
         let keys = [&raw.access_key_id, &raw.secret_access_key, &raw.session_token];

@@ -18,7 +18,7 @@ const DEFAULT_SCOPE: &str = "/.default";
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 
 impl Checked<'_> {
-    pub(super) fn entra(&self, problems: &mut Problems) -> Option<EntraSource> {
+    pub(crate) fn entra(&self, problems: &mut Problems) -> Option<EntraSource> {
         let raw = self.raw;
         let scope = text(&raw.scope).unwrap_or(SCOPE);
         if !scope.ends_with(DEFAULT_SCOPE) {

@@ -15,7 +15,7 @@ use crate::config::reader::place::{Place, Problems};
 const METADATA: &str = "metadata.google.internal";
 
 impl Checked<'_> {
-    pub(super) fn gcp(&self, problems: &mut Problems) -> Option<AuthSource> {
+    pub(crate) fn gcp(&self, problems: &mut Problems) -> Option<AuthSource> {
         let raw = self.raw;
         let project = text(&raw.quota_project).map(str::to_owned);
         let project = project.or_else(|| variable("GOOGLE_CLOUD_QUOTA_PROJECT", problems));

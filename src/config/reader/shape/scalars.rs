@@ -337,5 +337,5 @@ impl Shape for OrgId {
     }
 }
 
-pub(super) const ORG_RULE: &str =
+pub(crate) const ORG_RULE: &str =
     "not the name of an organisation; give 1 to 128 of A-Z a-z 0-9 . _ : @ + = / -";

@@ -11,7 +11,7 @@ use crate::mock::think::{
     Question, Thought, Tool, ToolChoice, argument_pieces, pieces, think, tokens,
 };
 
-pub(super) fn messages(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn messages(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let question = question(body);
     let thought = think(&question, script);
     let blocks = blocks(body, &thought, number);
@@ -25,7 +25,7 @@ pub(super) fn messages(body: &Value, script: &Script, number: u64) -> Result<Ans
     Ok(Answer::ok(&message))
 }
 
-pub(super) fn count_tokens(body: &Value, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn count_tokens(body: &Value, script: &Script) -> Result<Answer, ApiError> {
     let tokens = script.input_tokens.unwrap_or(question(body).prompt_tokens);
     Ok(Answer::ok(&json!({"input_tokens": tokens})))
 }

@@ -28,7 +28,7 @@ const REFUSED: [&str; 12] = [
 type Checked = Result<(), Problem>;
 
 /// Checks all of them. `is_new`: the version of the API that takes no sampling.
-pub(super) fn check(body: &Value, is_new: bool) -> Checked {
+pub(crate) fn check(body: &Value, is_new: bool) -> Checked {
     let refuses_sampling = is_new || is_new_model(body);
     for name in ["temperature", "top_p", "top_k"] {
         if refuses_sampling && body.get(name).is_some() {

@@ -136,7 +136,7 @@ const MESSAGE: Shape = Shape::Fields(&[
 const SYSTEM: Shape =
     Shape::Either(&[Shape::Text, Shape::List(0, &Shape::Tagged("type", "", &[("text", TEXT)]))]);
 /// A tool of the caller; those of Anthropic have a dated type, and are held open by the rules.
-pub(super) const TOOL: Shape = Shape::Fields(&[
+pub(crate) const TOOL: Shape = Shape::Fields(&[
     Must("name", Shape::Text),
     Must("input_schema", Shape::Open),
     May("type", Shape::Word(&["custom"])),
@@ -193,7 +193,7 @@ const CONTEXT: Field = May("context_management", Shape::Any);
 const SERVERS: Field = May("mcp_servers", Shape::List(0, &Shape::Open));
 const SPEED: Field = May("speed", Shape::Word(&["standard", "fast"]));
 
-pub(super) const MESSAGES: Shape = Shape::Fields(&[
+pub(crate) const MESSAGES: Shape = Shape::Fields(&[
     MODEL,
     LIST,
     Must("max_tokens", Shape::Integer),
@@ -221,7 +221,7 @@ pub(super) const MESSAGES: Shape = Shape::Fields(&[
 ]);
 
 /// Counting takes no fields of the answer.
-pub(super) const COUNT: Shape = Shape::Fields(&[
+pub(crate) const COUNT: Shape = Shape::Fields(&[
     MODEL,
     LIST,
     SYSTEM_FIELD,

@@ -14,7 +14,7 @@ use crate::mock::think::{
 use super::frames;
 
 /// Tokens of a prompt.
-pub(super) fn prompt_tokens(body: &Value) -> u64 {
+pub(crate) fn prompt_tokens(body: &Value) -> u64 {
     question(body, "").prompt_tokens
 }
 
@@ -88,7 +88,7 @@ fn media(content: &Value) -> Vec<String> {
     types
 }
 
-pub(super) fn whole(body: &Value, model: &str, script: &Script, number: u64) -> Answer {
+pub(crate) fn whole(body: &Value, model: &str, script: &Script, number: u64) -> Answer {
     let thought = think(&question(body, model), script);
     let message = json!({"role": "assistant", "content": blocks(&thought, number)});
     Answer::json(
@@ -99,7 +99,7 @@ pub(super) fn whole(body: &Value, model: &str, script: &Script, number: u64) -> 
     )
 }
 
-pub(super) fn stream(body: &Value, model: &str, script: &Script, number: u64) -> Answer {
+pub(crate) fn stream(body: &Value, model: &str, script: &Script, number: u64) -> Answer {
     let thought = think(&question(body, model), script);
     let mut events = vec![frames::event("messageStart", &json!({"role": "assistant"}))];
     for (index, block) in blocks(&thought, number).iter().enumerate() {

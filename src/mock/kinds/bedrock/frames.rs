@@ -8,12 +8,12 @@ use flate2::Crc;
 use serde_json::Value;
 
 /// The type of a stream of frames.
-pub(super) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
+pub(crate) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 /// A header whose value is a string.
 const STRING: u8 = 7;
 
 /// The frame of an event.
-pub(super) fn event(name: &str, payload: &Value) -> Bytes {
+pub(crate) fn event(name: &str, payload: &Value) -> Bytes {
     frame(
         &[(":event-type", name), (":content-type", "application/json"), (":message-type", "event")],
         payload,
@@ -21,7 +21,7 @@ pub(super) fn event(name: &str, payload: &Value) -> Bytes {
 }
 
 /// The frame of an exception.
-pub(super) fn exception(name: &str, payload: &Value) -> Bytes {
+pub(crate) fn exception(name: &str, payload: &Value) -> Bytes {
     frame(
         &[
             (":exception-type", name),

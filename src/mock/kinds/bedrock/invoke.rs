@@ -14,7 +14,7 @@ const TEXTS_MAX: usize = 96;
 /// Characters of a text of Cohere's older models.
 const TEXT_CHARS_MAX: usize = 2_048;
 
-pub(super) fn invoke(body: &Value, model: &str, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn invoke(body: &Value, model: &str, script: &Script) -> Result<Answer, ApiError> {
     if model.contains("titan-embed") {
         return titan(body, script);
     }

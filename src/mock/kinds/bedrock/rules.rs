@@ -14,7 +14,7 @@ const MID_SYSTEM: [&str; 6] = ["opus-4-8", "opus-5", "sonnet-5", "haiku-5", "fab
 type Checked = Result<(), Problem>;
 
 /// Checks all of them.
-pub(super) fn check(body: &Value, model: &str) -> Checked {
+pub(crate) fn check(body: &Value, model: &str) -> Checked {
     options(body, model)?;
     let has_tools = tools(&body["toolConfig"])?;
     for (index, block) in body["system"].as_array().into_iter().flatten().enumerate() {

@@ -166,7 +166,7 @@ const SYSTEM_FIELD: Field = May("system", Shape::List(0, &SYSTEM));
 const TOOLS: Field = May("toolConfig", TOOL_CONFIG);
 const EXTRA: Field = May("additionalModelRequestFields", Shape::Open);
 
-pub(super) const CONVERSE: Shape = Shape::Fields(&[
+pub(crate) const CONVERSE: Shape = Shape::Fields(&[
     MESSAGES,
     SYSTEM_FIELD,
     TOOLS,
@@ -184,7 +184,7 @@ pub(super) const CONVERSE: Shape = Shape::Fields(&[
     May("outputConfig", OUTPUT),
 ]);
 
-pub(super) const COUNT: Shape = Shape::Fields(&[Must(
+pub(crate) const COUNT: Shape = Shape::Fields(&[Must(
     "input",
     Shape::One(
         &[
@@ -195,7 +195,7 @@ pub(super) const COUNT: Shape = Shape::Fields(&[Must(
     ),
 )]);
 
-pub(super) const TITAN: Shape = Shape::Fields(&[
+pub(crate) const TITAN: Shape = Shape::Fields(&[
     Must("inputText", Shape::Text),
     May("dimensions", Shape::Integer),
     May("normalize", Shape::Flag),
@@ -206,13 +206,13 @@ const INPUT_TYPE: Field = Must(
     "input_type",
     Shape::Word(&["search_document", "search_query", "classification", "clustering", "image"]),
 );
-pub(super) const COHERE_3: Shape = Shape::Fields(&[
+pub(crate) const COHERE_3: Shape = Shape::Fields(&[
     Must("texts", Shape::List(1, &Shape::Text)),
     INPUT_TYPE,
     May("truncate", Shape::Word(&["NONE", "START", "END"])),
     May("embedding_types", Shape::List(1, &COHERE_TYPES)),
 ]);
-pub(super) const COHERE_4: Shape = Shape::Fields(&[
+pub(crate) const COHERE_4: Shape = Shape::Fields(&[
     Must("texts", Shape::List(1, &Shape::Text)),
     INPUT_TYPE,
     May("truncate", Shape::Word(&["NONE", "LEFT", "RIGHT"])),

@@ -8,7 +8,7 @@ use crate::mock::signature::sign;
 use crate::mock::think::{Question, Thought, Tool, ToolChoice, pieces, think, tokens};
 
 /// The question in a request.
-pub(super) fn question(body: &Value, model: &str) -> Question {
+pub(crate) fn question(body: &Value, model: &str) -> Question {
     let turns = body["contents"].as_array().map_or(&[][..], Vec::as_slice);
     let last = turns.last().unwrap_or(&Value::Null);
     let is_said = |turn: &&Value| turn["role"] != "model" && !text_of(turn).is_empty();
@@ -83,19 +83,19 @@ fn media(turn: &Value) -> Vec<String> {
     types.filter_map(|data| data["mimeType"].as_str().map(str::to_owned)).collect()
 }
 
-pub(super) fn whole(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
+pub(crate) fn whole(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
     let thought = think(question, script);
     let parts = answer_parts(question, body, &thought);
     let form = Form { question, thought: &thought, number };
     Answer::ok(&form.chunk(&parts, true))
 }
 
-pub(super) fn stream(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
+pub(crate) fn stream(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
     Answer::events(chunks(question, body, script, number).iter().map(event).collect())
 }
 
 /// Without `alt=sse` a stream is one JSON list.
-pub(super) fn list(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
+pub(crate) fn list(question: &Question, body: &Value, script: &Script, number: u64) -> Answer {
     Answer::ok(&json!(chunks(question, body, script, number)))
 }
 

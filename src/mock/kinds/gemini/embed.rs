@@ -13,7 +13,7 @@ const DIMENSIONS: u64 = 3072;
 /// Texts of one call.
 const TEXTS_MAX: usize = 100;
 
-pub(super) fn batch(body: &Value, model: &str, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn batch(body: &Value, model: &str, script: &Script) -> Result<Answer, ApiError> {
     let requests = body["requests"].as_array().map_or(&[][..], Vec::as_slice);
     if requests.len() > TEXTS_MAX {
         let words =
@@ -31,7 +31,7 @@ pub(super) fn batch(body: &Value, model: &str, script: &Script) -> Result<Answer
     Ok(Answer::ok(&json!({"embeddings": vectors?, "usageMetadata": {"promptTokenCount": used}})))
 }
 
-pub(super) fn one(body: &Value, _: &str, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn one(body: &Value, _: &str, script: &Script) -> Result<Answer, ApiError> {
     let used = script.input_tokens.unwrap_or_else(|| tokens(&text(body)));
     let usage = json!({"promptTokenCount": used});
     Ok(Answer::ok(&json!({"embedding": embedding(body)?, "usageMetadata": usage})))

@@ -11,7 +11,7 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 type Checked = Result<(), Problem>;
 
 /// Checks all of them.
-pub(super) fn check(body: &Value, model: &str, is_vertex: bool) -> Checked {
+pub(crate) fn check(body: &Value, model: &str, is_vertex: bool) -> Checked {
     config(&body["generationConfig"], model)?;
     let names = tools(body)?;
     calling(&body["toolConfig"]["functionCallingConfig"], &names)?;

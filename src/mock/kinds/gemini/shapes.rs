@@ -119,7 +119,7 @@ const SYSTEM_FIELD: Field = May("systemInstruction", SYSTEM);
 const TOOLS: Field = May("tools", Shape::List(0, &TOOL));
 const CONFIG_FIELD: Field = May("generationConfig", CONFIG);
 
-pub(super) const GENERATE: Shape = Shape::Fields(&[
+pub(crate) const GENERATE: Shape = Shape::Fields(&[
     CONTENTS,
     SYSTEM_FIELD,
     TOOLS,
@@ -132,7 +132,7 @@ pub(super) const GENERATE: Shape = Shape::Fields(&[
 ]);
 
 /// The turns alone, or a whole request with its model.
-pub(super) const COUNT: Shape = Shape::One(
+pub(crate) const COUNT: Shape = Shape::One(
     &[
         May("contents", Shape::List(1, &CONTENT)),
         May(
@@ -152,7 +152,7 @@ pub(super) const COUNT: Shape = Shape::One(
     &[],
 );
 
-pub(super) const VERTEX_COUNT: Shape = Shape::Fields(&[
+pub(crate) const VERTEX_COUNT: Shape = Shape::Fields(&[
     CONTENTS,
     SYSTEM_FIELD,
     TOOLS,
@@ -185,6 +185,6 @@ const EMBED_FIELDS: &[Field] = &[
     May("outputDimensionality", Shape::Integer),
 ];
 
-pub(super) const EMBED: Shape = Shape::Fields(EMBED_FIELDS);
-pub(super) const BATCH_EMBED: Shape =
+pub(crate) const EMBED: Shape = Shape::Fields(EMBED_FIELDS);
+pub(crate) const BATCH_EMBED: Shape =
     Shape::Fields(&[Must("requests", Shape::List(1, &Shape::Fields(EMBED_FIELDS)))]);

@@ -13,7 +13,7 @@ use crate::mock::think::{
 use super::completions::{Form, finish_reason};
 use super::{call_id, chat_shape, checked, invalid, model_of, strict};
 
-pub(super) fn chat(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn chat(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     model_of(body)?;
     checked(body, &chat_shape::BODY)?;
     chat_shape::rules(body).map_err(|problem| invalid(&problem))?;

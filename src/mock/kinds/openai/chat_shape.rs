@@ -170,13 +170,13 @@ const RESPONSE_FORMAT: Shape = Shape::Tagged(
     ],
 );
 
-pub(super) const EFFORTS: Shape =
+pub(crate) const EFFORTS: Shape =
     Shape::Word(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]);
-pub(super) const TIERS: Shape =
+pub(crate) const TIERS: Shape =
     Shape::Word(&["auto", "default", "flex", "scale", "priority", "standard"]);
-pub(super) const VERBOSITY: Shape = Shape::Word(&["low", "medium", "high"]);
+pub(crate) const VERBOSITY: Shape = Shape::Word(&["low", "medium", "high"]);
 
-pub(super) const BODY: Shape = Shape::Fields(&[
+pub(crate) const BODY: Shape = Shape::Fields(&[
     Must("model", Shape::Text),
     Must("messages", Shape::List(1, &MESSAGE)),
     May("audio", Shape::Open),
@@ -223,7 +223,7 @@ pub(super) const BODY: Shape = Shape::Fields(&[
 ]);
 
 /// The rules between the messages, and between the fields.
-pub(super) fn rules(body: &Value) -> Result<(), Problem> {
+pub(crate) fn rules(body: &Value) -> Result<(), Problem> {
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
     for name in ["tool_choice", "parallel_tool_calls"] {
         if has(name) && !has("tools") {

@@ -36,7 +36,7 @@ const BODY: Shape = Shape::Fields(&[
     May("user", Shape::Text),
 ]);
 
-pub(super) fn completions(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn completions(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     model_of(body)?;
     checked(body, &BODY)?;
     let prompt = text_of(&body["prompt"]);
@@ -66,7 +66,7 @@ pub(super) fn completions(body: &Value, script: &Script, number: u64) -> Result<
 }
 
 /// The word for the end of an answer.
-pub(super) fn finish_reason(thought: &Thought) -> &'static str {
+pub(crate) fn finish_reason(thought: &Thought) -> &'static str {
     match thought {
         Thought { cut_short: true, .. } => "length",
         Thought { calls, .. } if !calls.is_empty() => "tool_calls",
@@ -75,7 +75,7 @@ pub(super) fn finish_reason(thought: &Thought) -> &'static str {
 }
 
 /// The envelope that both endpoints put around their choices.
-pub(super) struct Form {
+pub(crate) struct Form {
     id: String,
     model: String,
     created: i64,
@@ -84,7 +84,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    pub(super) fn new(
+    pub(crate) fn new(
         body: &Value,
         question: &Question,
         prefix: &str,
@@ -114,7 +114,7 @@ impl Form {
         })
     }
 
-    pub(super) fn whole(
+    pub(crate) fn whole(
         &self,
         object: &str,
         thought: &Thought,
@@ -129,7 +129,7 @@ impl Form {
 
     /// Each of `deltas` for each choice; `usage` exactly as OpenAI does: asked for, it is null in
     /// every event and then comes in one of its own without choices; not asked for, it is nowhere.
-    pub(super) fn stream(&self, object: &str, thought: &Thought, deltas: Vec<Value>) -> Answer {
+    pub(crate) fn stream(&self, object: &str, thought: &Thought, deltas: Vec<Value>) -> Answer {
         let frame = |choices: Value| {
             let mut frame = json!({
                 "id": self.id, "object": object, "created": self.created, "model": self.model,

@@ -26,7 +26,7 @@ const BODY: Shape = Shape::Fields(&[
     May("user", Shape::Text),
 ]);
 
-pub(super) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
     let model = model_of(body)?;
     checked(body, &BODY)?;
     let inputs = inputs(&body["input"])?;
@@ -65,7 +65,7 @@ pub(super) fn embeddings(body: &Value, script: &Script, _: u64) -> Result<Answer
 }
 
 /// The inputs: a string, a list of strings, a list of tokens, or a list of those.
-pub(super) fn inputs(input: &Value) -> Result<Vec<String>, ApiError> {
+pub(crate) fn inputs(input: &Value) -> Result<Vec<String>, ApiError> {
     let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let inputs = match input {
         Value::String(text) => vec![text.clone()],

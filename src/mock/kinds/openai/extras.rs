@@ -19,7 +19,7 @@ const MODELS: [&str; 6] = [
     "claude-sonnet-4-5",
 ];
 /// Answers to `GET`.
-pub(super) fn get(path: &str) -> Option<Answer> {
+pub(crate) fn get(path: &str) -> Option<Answer> {
     let model = |id: &str| json!({"id": id, "object": "model", "created": 1_715_367_049, "owned_by": "mock"});
     if path == "/models" {
         return Some(Answer::ok(&json!({"object": "list", "data": MODELS.map(model)})));
@@ -28,7 +28,7 @@ pub(super) fn get(path: &str) -> Option<Answer> {
     MODELS.contains(&id).then(|| Answer::ok(&model(id)))
 }
 
-pub(super) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answer, ApiError> {
     const CATEGORIES: [&str; 7] =
         ["harassment", "hate", "illicit", "self-harm", "sexual", "sexual/minors", "violence"];
     let results = inputs(&body["input"])?.into_iter().map(|input| {
@@ -46,7 +46,7 @@ pub(super) fn moderations(body: &Value, _: &Script, number: u64) -> Result<Answe
     Ok(Answer::ok(&json!({"id": format!("modr-mock{number}"), "model": model, "results": results})))
 }
 
-pub(super) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
     /// A grey pixel.
     const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
     let prompt = text_of(&body["prompt"]);
@@ -61,7 +61,7 @@ pub(super) fn images(body: &Value, script: &Script, _: u64) -> Result<Answer, Ap
 }
 
 /// A tenth of a second of silence: WAV, 8 kHz, 8 bit.
-pub(super) fn speech(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn speech(body: &Value, _: &Script, _: u64) -> Result<Answer, ApiError> {
     if text_of(&body["input"]).is_empty() {
         return Err(ApiError::invalid("'input' is missing.", Some("input")));
     }

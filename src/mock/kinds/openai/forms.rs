@@ -12,16 +12,16 @@ use crate::mock::think::tokens;
 const SOUNDS: [&str; 9] =
     [".flac", ".mp3", ".mp4", ".mpeg", ".mpga", ".m4a", ".ogg", ".wav", ".webm"];
 
-pub(super) fn transcription(form: &Value, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn transcription(form: &Value, script: &Script) -> Result<Answer, ApiError> {
     answer(form, script, "transcript")
 }
 
-pub(super) fn translation(form: &Value, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn translation(form: &Value, script: &Script) -> Result<Answer, ApiError> {
     answer(form, script, "translation")
 }
 
 /// A picture that is made of others.
-pub(super) fn image(form: &Value, script: &Script) -> Result<Answer, ApiError> {
+pub(crate) fn image(form: &Value, script: &Script) -> Result<Answer, ApiError> {
     let image = &form["image"];
     let images = if image.is_null() { &form["image[]"] } else { image };
     let first = if images.is_array() { &images[0] } else { images };

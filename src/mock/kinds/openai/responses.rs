@@ -12,7 +12,7 @@ use super::responses_form::Form;
 use super::responses_stream::stream;
 use super::{checked, invalid, model_of, responses_shape, strict};
 
-pub(super) fn responses(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
+pub(crate) fn responses(body: &Value, script: &Script, number: u64) -> Result<Answer, ApiError> {
     let question = question(body)?;
     let thought = think(&question, script);
     let form = Form::new(body, &question, &thought, number);
@@ -22,7 +22,7 @@ pub(super) fn responses(body: &Value, script: &Script, number: u64) -> Result<An
     Ok(Answer::ok(&form.response(true)))
 }
 
-pub(super) fn input_tokens(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
+pub(crate) fn input_tokens(body: &Value, script: &Script, _: u64) -> Result<Answer, ApiError> {
     let tokens = script.input_tokens.unwrap_or(question(body)?.prompt_tokens);
     Ok(Answer::ok(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }

@@ -8,17 +8,17 @@ use crate::mock::think::{Question, Thought, ToolCall};
 use super::call_id;
 
 /// One answer, and the request that it repeats.
-pub(super) struct Form<'a> {
+pub(crate) struct Form<'a> {
     id: String,
     number: u64,
     created: i64,
     body: &'a Value,
     model: &'a str,
-    pub(super) thought: &'a Thought,
+    pub(crate) thought: &'a Thought,
 }
 
 impl<'a> Form<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         body: &'a Value,
         question: &'a Question,
         thought: &'a Thought,
@@ -30,7 +30,7 @@ impl<'a> Form<'a> {
     }
 
     /// The response object: begun, or finished.
-    pub(super) fn response(&self, done: bool) -> Value {
+    pub(crate) fn response(&self, done: bool) -> Value {
         let cut_short = done && self.thought.cut_short;
         let status = match (done, cut_short) {
             (false, _) => "in_progress",
@@ -68,7 +68,7 @@ impl<'a> Form<'a> {
     }
 
     /// All items of the answer.
-    pub(super) fn items(&self) -> Vec<Value> {
+    pub(crate) fn items(&self) -> Vec<Value> {
         let mut items = vec![];
         if !self.thought.thinking.is_empty() {
             items.push(self.reasoning());

@@ -187,7 +187,7 @@ const FORMAT: Shape = Shape::Tagged(
     ],
 );
 
-pub(super) const BODY: Shape = Shape::Fields(&[
+pub(crate) const BODY: Shape = Shape::Fields(&[
     Must("model", Shape::Text),
     Must("input", Shape::Either(&[Shape::Text, Shape::List(0, &ITEM)])),
     May("access_programs", Shape::Any),
@@ -236,7 +236,7 @@ pub(super) const BODY: Shape = Shape::Fields(&[
 ]);
 
 /// Outputs follow their calls, and opaque content is the provider's own.
-pub(super) fn rules(body: &Value) -> Result<(), Problem> {
+pub(crate) fn rules(body: &Value) -> Result<(), Problem> {
     let items = body["input"].as_array().map_or(&[][..], Vec::as_slice);
     let mut open: Vec<&str> = vec![];
     for (index, item) in items.iter().enumerate() {

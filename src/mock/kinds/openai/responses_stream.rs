@@ -11,7 +11,7 @@ use super::responses_form::Form;
 type Event = (&'static str, Value);
 
 /// All events of an answer.
-pub(super) fn stream(form: &Form<'_>) -> Vec<Bytes> {
+pub(crate) fn stream(form: &Form<'_>) -> Vec<Bytes> {
     let begun = form.response(false);
     let mut events: Vec<Event> = vec![
         ("response.created", json!({"response": begun})),

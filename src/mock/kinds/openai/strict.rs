@@ -15,7 +15,7 @@ const REFUSED: [&str; 8] = [
 ];
 
 /// Why a schema is not taken; `None` if it is.
-pub(super) fn problem(schema: &Value) -> Option<String> {
+pub(crate) fn problem(schema: &Value) -> Option<String> {
     if schema["type"] != "object" {
         return Some("schema must be a JSON Schema of 'type: \"object\"'".into());
     }

@@ -33,7 +33,7 @@ const COPIES: &str = "TRUNCATE TABLE `${database}`.ai_captures ${on_cluster};\n\
 
 impl SchemaOptions {
     /// Makes `ai_rows` and its roll-ups of the table of a former layout, if there is one.
-    pub(super) async fn divide(&self, client: &Client) -> Result<(), Error> {
+    pub(crate) async fn divide(&self, client: &Client) -> Result<(), Error> {
         if self.has(client, "ai_log", "engine LIKE '%MergeTree'").await? {
             let rename = "RENAME TABLE `${database}`.ai_log TO `${database}`.ai_rows ${on_cluster}";
             execute(client, &self.fill(rename), STATEMENT_TIMEOUT).await?;

@@ -21,30 +21,30 @@ pub(crate) const HOURLY_NAMES: [&str; 9] = [
 ];
 
 /// The columns of `ai_rows` but the last.
-pub(super) fn row_columns() -> Vec<&'static Column> {
+pub(crate) fn row_columns() -> Vec<&'static Column> {
     let last = last_column().name;
     let columns = COLUMNS.iter().filter(|column| layout::home(column) != Home::Capture);
     columns.filter(|column| column.name != last).collect()
 }
 
 /// The column that a gateway waits for. No roll-up needs it.
-pub(super) fn last_column() -> &'static Column {
+pub(crate) fn last_column() -> &'static Column {
     let [.., last] = &COLUMNS;
     last
 }
 
 /// The names, the measures and the names after them, in parentheses.
-pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>, after: &[&'a str]) -> String {
+pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>, after: &[&'a str]) -> String {
     let measures = MEASURES.iter().map(|measure| measure.name);
     let all: Vec<&str> = names.chain(measures).chain(after.iter().copied()).collect();
     format!("({})", all.join(", "))
 }
 
-pub(super) fn capture_columns() -> Vec<&'static Column> {
+pub(crate) fn capture_columns() -> Vec<&'static Column> {
     columns_in(Home::Capture).map(|(_, column)| column).collect()
 }
 
-pub(super) fn measure_columns() -> String {
+pub(crate) fn measure_columns() -> String {
     let column = |name: &str, of| format!("    {name:22} SimpleAggregateFunction(sum, {of})");
     let columns = MEASURES.map(|measure| {
         column(measure.name, if measure.is_amount() { "Decimal(38, 9)" } else { "Int64" })
@@ -53,7 +53,7 @@ pub(super) fn measure_columns() -> String {
     columns.join(",\n")
 }
 
-pub(super) fn measure_sums() -> String {
+pub(crate) fn measure_sums() -> String {
     let sum = |name: &str, of: &str| format!("    sum({of}) AS {name}");
     MEASURES.map(|measure| sum(measure.name, &measure.of_row("r"))).join(",\n")
 }
@@ -73,7 +73,7 @@ pub(crate) fn percentile(percent: &str, digest: &str) -> String {
 }
 
 /// The columns as SQL, one on each line, aligned.
-pub(super) fn definitions(columns: &[&Column], prefix: &str) -> String {
+pub(crate) fn definitions(columns: &[&Column], prefix: &str) -> String {
     let width =
         |of: fn(&Column) -> &str| columns.iter().map(|column| of(column).len()).max().unwrap_or(0);
     let (name_width, type_width) =
@@ -110,7 +110,7 @@ pub(crate) const fn type_of(of: Type) -> &'static str {
 }
 
 /// How ClickHouse compresses a column, as the end of its definition.
-pub(super) const fn codec_of(of: Type) -> &'static str {
+pub(crate) const fn codec_of(of: Type) -> &'static str {
     match of {
         Type::Millis => " CODEC(DoubleDelta, ZSTD(1))",
         Type::Text | Type::U16 | Type::NanoUsd | Type::Tags | Type::Attempts => " CODEC(ZSTD(1))",
