@@ -357,7 +357,8 @@ impl App {
             (self.settings.options.drain_delay, self.settings.options.shutdown_grace);
         manager::stopping(delay + grace);
         if !delay.is_zero() {
-            // Those who send calls here learn by `/readyz` that they should stop, and need a moment.
+            // Those who send calls here learn by `/readyz` that they should stop, and need a
+            // moment.
             self.gateway.drain();
             tracing::info!(
                 event = "not_ready",

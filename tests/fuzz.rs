@@ -108,14 +108,37 @@ fn translated_corpus() -> &'static [Vec<u8>] {
             r#"{"max_tokens":9,"system":[{"type":"text","text":"S","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Hm","signature":"tg1.google.U2c9PQ"},{"type":"text","text":"b"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","is_error":true,"content":[{"type":"text","text":"1"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}}]},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"d"}}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":2000},"output_config":{"effort":"low"},"metadata":{"user_id":"u"}}"#,
             r#"{"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"Hm","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
             r#"{"model":"m","content":[{"type":"thinking","thinking":"Hm","signature":"Sg=="},{"type":"text","text":"a"},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":5,"output_tokens":3}}"#,
-            "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"d\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n",
-            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\"}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{}\"}}\n\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":5}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
-            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hm\",\"thought\":true},{\"text\":\"a\",\"thoughtSignature\":\"Sg==\"}]}}]}\n\
-             {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{}}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}",
-            "8{}\n2{\"delta\":{\"reasoningContent\":{\"text\":\"Hm\"}}}\n2{\"delta\":{\"reasoningContent\":{\"signature\":\"Sg==\"}}}\n3{}\n\
+            "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: \
+                {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":\
+                {\"name\":\"f\",\"arguments\":\"{\"}}]}}]}\n\ndata: \
+                {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"d\",\"function\":\
+                {\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: \
+                {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":\
+                {\"arguments\":\"}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: \
+                {\"choices\":[],\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n",
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\"}\
+                }\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":\
+                {\"type\":\"text\",\"text\":\"\"}}\n\ndata: \
+                {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_\
+                delta\",\"text\":\"a\"}}\n\ndata: \
+                {\"type\":\"content_block_stop\",\"index\":0}\n\ndata: \
+                {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_\
+                use\",\"id\":\"t\",\"name\":\"f\"}}\n\ndata: \
+                {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_\
+                delta\",\"partial_json\":\"{}\"}}\n\ndata: \
+                {\"type\":\"content_block_stop\",\"index\":1}\n\ndata: \
+                {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"}\
+                ,\"usage\":{\"output_tokens\":5}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hm\",\"thought\":true},\
+                {\"text\":\"a\",\"thoughtSignature\":\"Sg==\"}]}}]}\n\
+             {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":\
+             {}}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}",
+            "8{}\n2{\"delta\":{\"reasoningContent\":{\"text\":\"Hm\"}}\
+                }\n2{\"delta\":{\"reasoningContent\":{\"signature\":\"Sg==\"}}}\n3{}\n\
              2{\"contentBlockIndex\":1,\"delta\":{\"text\":\"a\"}}\n3{\"contentBlockIndex\":1}\n\
              1{\"contentBlockIndex\":2,\"start\":{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}\n\
-             2{\"contentBlockIndex\":2,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}\n3{\"contentBlockIndex\":2}\n\
+             2{\"contentBlockIndex\":2,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}\
+             }\n3{\"contentBlockIndex\":2}\n\
              4{\"stopReason\":\"tool_use\"}\n5{\"usage\":{\"inputTokens\":1,\"outputTokens\":2}}",
             r#"{"output":{"message":{"content":[{"text":"a"},{"toolUse":{"toolUseId":"t","name":"f","input":{"a":1}}}]}},"stopReason":"tool_use","usage":{"inputTokens":1}}"#,
         ]

@@ -296,7 +296,8 @@ async fn routed(
             text(
                 StatusCode::NOT_FOUND,
                 "not found; this side has / /metrics /healthz /readyz /api/summary /api/logs \
-                 /api/limits /api/audit /api/auth /api/providers /api/store /api/session /api/config \
+                 /api/limits /api/audit /api/auth /api/providers /api/store /api/session \
+                 /api/config \
                  /api/keys /api/reload /api/alerts/test /api/cache/purge /openapi.yaml\n",
             )
         }),

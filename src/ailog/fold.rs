@@ -3,9 +3,9 @@
 //! Stage 12 of the walk. Pure: the time is an argument.
 //!
 //! Guarantees: the sum of `calls` over the resulting rows is the number of refused calls; caller,
-//! model and limit are kept, so that a report by one of them is right; calls that a candidate policy
-//! decides otherwise are folded apart. Does not: fold calls that did any work; keep the calls of the current second when the process is killed (the first of each
-//! kind is on disk).
+//! model and limit are kept, so that a report by one of them is right; calls that a candidate
+//! policy decides otherwise are folded apart. Does not: fold calls that did any work; keep the
+//! calls of the current second when the process is killed (the first of each kind is on disk).
 //!
 //! # Bounds
 //! `REFUSED_KINDS_MAX` kinds at once; above it each call has a row of its own.

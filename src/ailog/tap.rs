@@ -3,8 +3,8 @@
 //! A second reader with a position of its own, in the file `otlp-position` of `data_dir`. A segment
 //! stays until this reader and the shipper have finished it.
 //!
-//! Guarantees: everything before the kept position was exported or dropped; a range after it is read
-//! again at the next start. Does not: export anything (see `otlp`).
+//! Guarantees: everything before the kept position was exported or dropped; a range after it is
+//! read again at the next start. Does not: export anything (see `otlp`).
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -87,7 +87,8 @@ impl Tap {
         keep.rows_from_ms.zip(at).is_some_and(|(oldest, at)| at < oldest)
     }
 
-    /// Everything up to `end` of the segment of the rows that were read last is exported or dropped.
+    /// Everything up to `end` of the segment of the rows that were read last is exported or
+    /// dropped.
     ///
     /// # Errors
     /// The position cannot be kept: after a restart the range is exported again.

@@ -1,7 +1,7 @@
 //! The parts of a call's trace that are not in its row.
 //!
-//! Stage 12 of the walk. Pure. In the write-ahead log it stands behind the row, of calls whose trace
-//! is exported; no store has it.
+//! Stage 12 of the walk. Pure. In the write-ahead log it stands behind the row, of calls whose
+//! trace is exported; no store has it.
 //!
 //! Guarantees: any bytes give a value or `None`, never a panic. Does not: know spans (see `otlp`).
 //!

@@ -1,13 +1,13 @@
 //! Alerts: conditions that are told to webhooks.
 //!
 //! Level 3 of the map. `rules` says what holds (pure), `message` is what is told, `book` remembers
-//! both on disk, `pulse` counts calls for error rates; this file delivers. `app/alerting` gathers the
-//! facts.
+//! both on disk, `pulse` counts calls for error rates; this file delivers. `app/alerting` gathers
+//! the facts.
 //!
-//! Guarantees: each notification is tried with the same id and the same bytes until a 2xx, for three
-//! days, with growing pauses; one webhook holds up no other, no call, and not the end of the process;
-//! redirects are not followed; a 410 ends a notification. Does not: repeat or resolve alerts, or know
-//! where facts come from.
+//! Guarantees: each notification is tried with the same id and the same bytes until a 2xx, for
+//! three days, with growing pauses; one webhook holds up no other, no call, and not the end of the
+//! process; redirects are not followed; a 410 ends a notification. Does not: repeat or resolve
+//! alerts, or know where facts come from.
 
 mod book;
 mod message;
@@ -345,8 +345,8 @@ fn judged(status: StatusCode, headers: &HeaderMap) -> Tried {
     }
 }
 
-/// How long to wait after so many tries: at least as long as asked, within a day; else by the table,
-/// a fifth more or less.
+/// How long to wait after so many tries: at least as long as asked, within a day; else by the
+/// table, a fifth more or less.
 fn pause(tries: u32, asked: Option<Duration>, chance: f64) -> Duration {
     let place = usize::try_from(tries).unwrap_or(usize::MAX).min(PAUSES.len() - 1);
     let pause = Duration::from_secs(PAUSES[place]).mul_f64(0.8 + 0.4 * chance);

@@ -1,8 +1,8 @@
 //! Calls and errors of each organisation in the latest seconds, for rules about error rates.
 //!
 //! Touched at the end of a call, and only where the policy has such a rule. Bounded:
-//! [`ALERT_ORGS_MAX`] organisations, of which the longest silent one is forgotten for a newcomer; of
-//! each at most [`SLOTS`] slots of time. Does not: judge (see `rules`), or read a clock.
+//! [`ALERT_ORGS_MAX`] organisations, of which the longest silent one is forgotten for a newcomer;
+//! of each at most [`SLOTS`] slots of time. Does not: judge (see `rules`), or read a clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;

@@ -1,9 +1,9 @@
 //! The verdicts of a policy's rules on the facts of a moment.
 //!
 //! Pure. Guarantees: a budget's threshold is found once for each period, by a claim whose name has
-//! the rule, the organisation, the limit, the period and the threshold; every other condition has one
-//! claim while it holds. A rate of too few calls says nothing, so it neither fires nor recovers. Does
-//! not: remember claims (see `book`), or send.
+//! the rule, the organisation, the limit, the period and the threshold; every other condition has
+//! one claim while it holds. A rate of too few calls says nothing, so it neither fires nor
+//! recovers. Does not: remember claims (see `book`), or send.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The facts that alerts are made of, gathered once a second while the policy has rules.
 //!
 //! Promises: without rules it costs a look at the policy; budgets that a shared store counts are
-//! asked there, for organisations whose spending here has changed, and each threshold is told by one
-//! gateway (`SET NX`); while that store is away they wait. Does not: judge (`alerts/rules`) or
+//! asked there, for organisations whose spending here has changed, and each threshold is told by
+//! one gateway (`SET NX`); while that store is away they wait. Does not: judge (`alerts/rules`) or
 //! deliver (`alerts`).
 
 use std::collections::HashMap;

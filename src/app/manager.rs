@@ -1,12 +1,13 @@
 //! The service manager: it learns when the gateway is ready, reloads, stops and is alive.
 //!
-//! Guarantees: without a manager (`NOTIFY_SOCKET` is not set) nothing is sent; a manager that cannot
-//! be reached is logged once and never stops the gateway. The watchdog's signs of life come from the
-//! runtime that serves calls. Does not: start or stop anything.
+//! Guarantees: without a manager (`NOTIFY_SOCKET` is not set) nothing is sent; a manager that
+//! cannot be reached is logged once and never stops the gateway. The watchdog's signs of life come
+//! from the runtime that serves calls. Does not: start or stop anything.
 //!
 //! # Source
-//! systemd's man pages sd_notify(3) and systemd.service(5), read November 2026: `Type=notify-reload`
-//! needs `RELOADING=1` and `MONOTONIC_USEC` in one message, and `READY=1` after each reload.
+//! systemd's man pages sd_notify(3) and systemd.service(5), read November 2026:
+//! `Type=notify-reload` needs `RELOADING=1` and `MONOTONIC_USEC` in one message, and `READY=1`
+//! after each reload.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

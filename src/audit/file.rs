@@ -75,8 +75,8 @@ pub(crate) fn entries(data_dir: &Path) -> io::Result<Vec<Option<Entry>>> {
     Lines::open(data_dir)?.map(|line| line.map(entry)).collect()
 }
 
-/// Opens the file for appending, whose end is the end of a line then. Returns how many bytes a crash
-/// had left behind it.
+/// Opens the file for appending, whose end is the end of a line then. Returns how many bytes a
+/// crash had left behind it.
 ///
 /// # Errors
 /// It cannot be opened, read or cut.

@@ -35,8 +35,8 @@ pub const HEAD_TIMEOUT_OVER: Duration = Duration::from_secs(2);
 /// How long a connection that has not yet had a call is kept for one when the gateway ends.
 pub const FIRST_CALL_AT_DRAIN: Duration = Duration::from_secs(1);
 /// Calls being worked on at once, where `bounds.calls_in_flight` says nothing else. Above it: 503
-/// `overloaded`. A call takes its place when its body, or the first [`GATHER_BYTES_MAX`](super::GATHER_BYTES_MAX) of it, has
-/// come.
+/// `overloaded`. A call takes its place when its body, or the first
+/// [`GATHER_BYTES_MAX`](super::GATHER_BYTES_MAX) of it, has come.
 pub const CALLS_IN_FLIGHT_MAX: usize = 8_192;
 /// Calls whose body is being read: as many as `bounds.calls_in_flight`, and not fewer than this.
 /// Above it a body of the same party that comes too slowly is given up for the new one (408); if

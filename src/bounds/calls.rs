@@ -43,8 +43,8 @@ pub const METADATA_CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Credentials that are kept, with those of former policies, whose calls may still run. Above it
 /// those are forgotten at once.
 pub const CREDENTIALS_MAX: usize = 2 * PROVIDERS_MAX;
-/// The time that `tollgate check --live` gives one server, and all of them together. Then it reports
-/// those that have not answered.
+/// The time that `tollgate check --live` gives one server, and all of them together. Then it
+/// reports those that have not answered.
 pub const PROBE_MAX: Duration = Duration::from_secs(10);
 /// See [`PROBE_MAX`].
 pub const PROBES_MAX: Duration = Duration::from_secs(20);

@@ -48,8 +48,8 @@ pub const TAGS_MAX: usize = 16;
 pub const TAG_BYTES_MAX: usize = 256;
 /// Attempts of a call that its row names each. Further ones are only counted.
 pub const ATTEMPTS_LOGGED_MAX: usize = 32;
-/// Lines of one kind that the log of the process has in a minute. Further ones are counted, and their
-/// number is a line.
+/// Lines of one kind that the log of the process has in a minute. Further ones are counted, and
+/// their number is a line.
 pub const LOG_LINES_PER_MINUTE_MAX: u64 = 60;
 /// Organisations with series of their own on /metrics. Further ones share the series `(other)`.
 pub const METRIC_ORGS_MAX: usize = 400;
@@ -72,13 +72,14 @@ pub const OTLP_RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// Log that waits for a collector, unless `telemetry.otlp.backlog_bytes` says otherwise. Above it
 /// the oldest spans are dropped and counted.
 pub const OTLP_BACKLOG_BYTES_MAX: u64 = 1 << 30;
-/// Time for the spans that are left when the gateway ends. The rest is exported after the next start.
+/// Time for the spans that are left when the gateway ends. The rest is exported after the next
+/// start.
 pub const OTLP_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Kinds of refusal (organisation, route, outcome, code) that are folded at once. Above it each
 /// call has a row.
 pub const REFUSED_KINDS_MAX: usize = 4_096;
-/// Callers, models and limits of one kind of refusal that have rows of their own. Calls of further ones
-/// share a row.
+/// Callers, models and limits of one kind of refusal that have rows of their own. Calls of further
+/// ones share a row.
 pub const REFUSED_LABELS_MAX: usize = 16;
 /// The dead-letter file, in bytes. Above it rows that a store refuses are counted as lost.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;

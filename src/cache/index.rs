@@ -1,10 +1,10 @@
 //! Which answers are kept, for whom, how long, and which ones have to go.
 //!
 //! Pure. Guarantees: never more bytes than the policy allows on disk, for all together and for each
-//! organisation, nor more than [`CACHE_MEMORY_BYTES_MAX`] in memory or [`CACHE_ENTRIES_MAX`] answers;
-//! the organisation with the most bytes makes room, by the answer that it has not used for the
-//! longest time, so that no organisation displaces those that keep less. Does not: touch files; keys
-//! whose files have to go are in [`Index::take_doomed`].
+//! organisation, nor more than [`CACHE_MEMORY_BYTES_MAX`] in memory or [`CACHE_ENTRIES_MAX`]
+//! answers; the organisation with the most bytes makes room, by the answer that it has not used for
+//! the longest time, so that no organisation displaces those that keep less. Does not: touch files;
+//! keys whose files have to go are in [`Index::take_doomed`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 //! members of an object and the escapes of a text make no difference. The members of `properties`,
 //! `input`, `args` and `arguments` keep their order, in which a model reads and writes them.
 //!
-//! Guarantees: every part counts with its length, so parts cannot run into each other; numbers count
-//! as they are written; the key of one organisation is never the key of another one. Does not: read
-//! bodies that are nested deeper than the redactor allows.
+//! Guarantees: every part counts with its length, so parts cannot run into each other; numbers
+//! count as they are written; the key of one organisation is never the key of another one. Does
+//! not: read bodies that are nested deeper than the redactor allows.
 
 use std::ops::Range;
 

@@ -1,14 +1,14 @@
 //! The exact cache: whole answers of providers, for calls that say exactly the same again.
 //!
-//! Level 3 of the map. Answers are kept in memory (the latest) and in files of `data_dir/cache`, one
-//! for each answer. `key` says which calls are the same, `index` which answers are kept, `stored` is
-//! an answer and its file.
+//! Level 3 of the map. Answers are kept in memory (the latest) and in files of `data_dir/cache`,
+//! one for each answer. `key` says which calls are the same, `index` which answers are kept,
+//! `stored` is an answer and its file.
 //!
 //! Guarantees: with the cache off nothing is started, read or written, and what an earlier policy
-//! has kept is deleted; a file is complete or no answer (written aside, renamed, with a checksum), so
-//! that `kill -9` costs at most the answers on their way to the disk; no call waits for a write;
-//! answers of one organisation are found by no other; an answer that was asked for before a purge is
-//! not kept after it. Does not: know calls (see `pipeline/cached`), or tell other replicas.
+//! has kept is deleted; a file is complete or no answer (written aside, renamed, with a checksum),
+//! so that `kill -9` costs at most the answers on their way to the disk; no call waits for a write;
+//! answers of one organisation are found by no other; an answer that was asked for before a purge
+//! is not kept after it. Does not: know calls (see `pipeline/cached`), or tell other replicas.
 
 mod index;
 mod key;

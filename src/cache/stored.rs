@@ -1,8 +1,8 @@
 //! A kept answer, and its bytes in a file.
 //!
-//! Pure. A file is a mark, the SHA-256 of the rest, the length of the head, the head as JSON and the
-//! body. The body is what the provider sent, in the format of the caller: values have been neither
-//! put back nor taken out, which every call does for itself.
+//! Pure. A file is a mark, the SHA-256 of the rest, the length of the head, the head as JSON and
+//! the body. The body is what the provider sent, in the format of the caller: values have been
+//! neither put back nor taken out, which every call does for itself.
 //!
 //! Guarantees: a file that is cut, damaged or another one's is no answer. Does not: touch files.
 

@@ -141,7 +141,8 @@ fn retention(applied: &Applied, asked_for: u32) -> String {
     match applied.retention_before {
         Some(before) if before != applied.retention => format!("{now} (before: {})", words(before)),
         Some(_) if applied.retention != KeptFor::Days(asked_for) => format!(
-            "{now}, as before; the policy's ailog.retention.rows is {asked_for} days: `--retention-days \
+            "{now}, as before; the policy's ailog.retention.rows is {asked_for} days: \
+                `--retention-days \
              {asked_for}` would take it over"
         ),
         _ => now,

@@ -5,7 +5,8 @@
 //! line of its own. Does not: decide what is a line (see the places that write one).
 //!
 //! # Bounds
-//! `LOG_LINES_PER_MINUTE_MAX` of one place in the program; as many counters as there are such places.
+//! `LOG_LINES_PER_MINUTE_MAX` of one place in the program; as many counters as there are such
+//! places.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

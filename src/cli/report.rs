@@ -447,8 +447,10 @@ total                10       2     20.0        0      0       0       0  1.5001
         let lines = [line(&["a,\"b\""], 1, 5)];
         assert_eq!(
             csv(&lines, &[Dim::Org]),
-            "org_id,calls,errors,error_rate,rate_limited,input_tokens,cached_tokens,output_tokens,cost_usd,unpriced,\
-             redactions,attachments_dropped,p50_ms,p95_ms,p99_ms\r\n\"a,\"\"b\"\"\",1,1,1,0,0,0,0,0.000000005,0,0,0,10,20,30\r\n"
+            "org_id,calls,errors,error_rate,rate_limited,input_tokens,cached_tokens,output_tokens,\
+                cost_usd,unpriced,\
+             redactions,attachments_dropped,p50_ms,p95_ms,p99_ms\r\n\"a,\"\"b\"\"\",1,1,1,0,0,0,0,\
+             0.000000005,0,0,0,10,20,30\r\n"
         );
         for (cell, expected) in [
             ("gpt-4o", "gpt-4o"),

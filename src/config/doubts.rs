@@ -195,7 +195,8 @@ fn rules(path: &str, raw: &RawRules, shown: &Json, list: &mut Vec<String>) {
     for (at, entity) in entities.iter().enumerate() {
         if shown["actions"][entity] == "count" {
             list.push(format!(
-                "{path}.entities[{at}]: `{entity}` is only counted and reaches the provider, because \
+                "{path}.entities[{at}]: `{entity}` is only counted and reaches the provider, \
+                    because \
                  `{path}.actions.{entity}` is count; remove that action, or the entity here"
             ));
         }
@@ -203,7 +204,8 @@ fn rules(path: &str, raw: &RawRules, shown: &Json, list: &mut Vec<String>) {
     let masks = |entity: &&str| shown["actions"].get(entity).is_none_or(|action| *action == "mask");
     if raw.restore.value && !entities.is_empty() && !entities.iter().any(masks) {
         list.push(format!(
-            "{path}.restore: nothing is restored, because `{path}.actions` masks none of the entities; \
+            "{path}.restore: nothing is restored, because `{path}.actions` masks none of the \
+                entities; \
              remove this key, or an action"
         ));
     }

@@ -3,7 +3,8 @@
 //! It has the sections of its files; those that it lacks are those of the policy in force. So a
 //! candidate may be one section, and takes effect when its files are moved to `policies/`.
 //!
-//! Guarantees: a candidate is taken whole or not at all; an edit with a problem is refused as one of
+//! Guarantees: a candidate is taken whole or not at all; an edit with a problem is refused as one
+//! of
 //! `policies/` is, and the last valid candidate stays; without the folder there is none. Does not:
 //! judge (see `judge`), or start anything for a candidate (connections, tokens, key sets).
 //!

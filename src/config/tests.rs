@@ -706,22 +706,26 @@ fn rules_of_the_policy() {
             "the secret that signs requests",
         ),
         (
-            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, to: [oops]}]}",
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: \
+                log_loss, to: [oops]}]}",
             "1:96: alerts.rules[0].to[0]: ",
             "`ops`",
         ),
         (
-            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, to: []}]}",
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: \
+                log_loss, to: []}]}",
             "1:95: alerts.rules[0].to: ",
             "names no webhook",
         ),
         (
-            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: log_loss, org: a, to: [ops]}]}",
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: \
+                log_loss, org: a, to: [ops]}]}",
             "1:96: alerts.rules[0].org: ",
             "says nothing to this condition",
         ),
         (
-            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: budget, at_percent: [0], to: [ops]}]}",
+            "alerts: {webhooks: {ops: {url: 'http://h/x', secret: s}}, rules: [{name: n, on: \
+                budget, at_percent: [0], to: [ops]}]}",
             "1:102: alerts.rules[0].at_percent[0]: ",
             "give 1 to 1000 percent",
         ),

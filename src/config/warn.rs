@@ -2,8 +2,8 @@
 //! be guessed, text in clear.
 //!
 //! One list for `tollgate check`, the start, a reload and the operators' side. Pure but for
-//! [`warnings`], which looks at the modes of the data folder and of files with secrets. Does not: refuse anything; what cannot
-//! be meant is a problem (see `check`).
+//! [`warnings`], which looks at the modes of the data folder and of files with secrets. Does not:
+//! refuse anything; what cannot be meant is a problem (see `check`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

@@ -297,8 +297,8 @@ impl State {
         state
     }
 
-    /// Reads the files, those of the candidate too; replaces the policy if they hold a good one that
-    /// differs.
+    /// Reads the files, those of the candidate too; replaces the policy if they hold a good one
+    /// that differs.
     fn check(&mut self, ask: Ask, by: &By) -> Result<(), Problems> {
         let result = self.check_policy(ask, by);
         self.check_shadow(by);

@@ -1,12 +1,12 @@
 //! The policy to the words that a model is asked with.
 //!
-//! Pure. The parts that the policy may change (the first sentences, the names' meanings, examples) stand
-//! before what it may not: the form of the answer, the names that are allowed, and that a ticket is
-//! data. The ticket goes into a message of its own, as JSON between two marks which it cannot write
-//! itself, because `<` in it is escaped. Promises: at most [`TICKET_PROMPT_CHARS_MAX`] characters
-//! of a ticket; nothing but title and body; instructions that are the same whatever a ticket says.
-//! Does not: redact (the texts that come in have passed the redactor), or write a wire format
-//! (`tollgate_wire` does).
+//! Pure. The parts that the policy may change (the first sentences, the names' meanings, examples)
+//! stand before what it may not: the form of the answer, the names that are allowed, and that a
+//! ticket is data. The ticket goes into a message of its own, as JSON between two marks which it
+//! cannot write itself, because `<` in it is escaped. Promises: at most [`TICKET_PROMPT_CHARS_MAX`]
+//! characters of a ticket; nothing but title and body; instructions that are the same whatever a
+//! ticket says. Does not: redact (the texts that come in have passed the redactor), or write a wire
+//! format (`tollgate_wire` does).
 
 use serde_json::{Value, json};
 use tollgate_wire::{TextExchange, TextRequest};

@@ -231,8 +231,8 @@ pub struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// The tokens and the money asked for. Money: the highest cost of the call, at the dearest of its
-    /// targets, by the model's name there or in the request.
+    /// The tokens and the money asked for. Money: the highest cost of the call, at the dearest of
+    /// its targets, by the model's name there or in the request.
     pub(crate) fn ask(&self, prices: &PriceList, now_ms: i64) -> Ask {
         let Expected { input, likely, most, assumed } = self.expected;
         let usage = TokenUsage { input, output: most, ..TokenUsage::default() };

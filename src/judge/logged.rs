@@ -1,4 +1,5 @@
-//! The redactions that rules would have made in a logged request, from its row and its captured body.
+//! The redactions that rules would have made in a logged request, from its row and its captured
+//! body.
 //!
 //! The captured body is redacted: what was taken out is gone, and only counts of it are left. So an
 //! entity that the rules add is counted exactly, one that they drop is known by the counts, and

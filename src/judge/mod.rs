@@ -3,7 +3,8 @@
 //! Level 3½ of the map: above the rooms that hold limits and routes, below the walk. Pure: time,
 //! counters and facts are arguments. `limits` decides for calls in progress, too; `targets`,
 //! `redaction` and `verdict` say where a candidate would have decided otherwise, `shadow` has its
-//! counters. `replay` asks about rows of the log (`row`, `logged`), and `tally` adds up its answers.
+//! counters. `replay` asks about rows of the log (`row`, `logged`), and `tally` adds up its
+//! answers.
 //!
 //! Guarantees: the same facts in the same order give the same decisions. Does not: send, refuse or
 //! write anything.

@@ -1,7 +1,7 @@
 //! A policy asked about the rows of a log, in their order.
 //!
-//! A call asks when it began and settles when it ended; the counters are empty at the first row. The
-//! baseline is what the rows say, not a second simulation.
+//! A call asks when it began and settles when it ended; the counters are empty at the first row.
+//! The baseline is what the rows say, not a second simulation.
 //!
 //! Guarantees: the same rows give the same judgement; a row that cannot be judged in one respect is
 //! counted there with the reason, and judged in the others. Does not: know the health of providers,

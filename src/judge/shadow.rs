@@ -4,8 +4,9 @@
 //! call (see `pipeline/shadow`), or read files (see `config/shadow`).
 //!
 //! # Bounds
-//! As for the counters in force: `ORGS_MAX` organisations, `METERS_MAX` subjects. Bodies are looked at
-//! twice as far as `SECOND_LOOK_BYTES` for each call and `SECOND_LOOK_PERCENT` of all bytes reach.
+//! As for the counters in force: `ORGS_MAX` organisations, `METERS_MAX` subjects. Bodies are looked
+//! at twice as far as `SECOND_LOOK_BYTES` for each call and `SECOND_LOOK_PERCENT` of all bytes
+//! reach.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -56,8 +57,8 @@ impl Shadow {
         self.saved.load(Ordering::Relaxed) > 0
     }
 
-    /// A body of so many bytes was read, and looked at twice if `is_second`: what it took is charged,
-    /// and each body saves a part for others.
+    /// A body of so many bytes was read, and looked at twice if `is_second`: what it took is
+    /// charged, and each body saves a part for others.
     pub(crate) fn read(&self, bytes: u64, is_second: bool) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let saves = SECOND_LOOK_BYTES.saturating_add(bytes / 100 * SECOND_LOOK_PERCENT);

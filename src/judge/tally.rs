@@ -227,7 +227,8 @@ impl Tally {
     pub(crate) fn to_text(&self, policy: &str, (from, to): (&str, &str)) -> String {
         let mut text = format!(
             "policy {policy} asked about {} rows, {} calls, {from} to {to}\n\
-             one process counts all calls here, so shared limits and strict windows are approximations\n\n",
+             one process counts all calls here, so shared limits and strict windows are \
+             approximations\n\n",
             self.rows, self.changes.calls
         );
         let heads = ["org_id", "calls", "refused", "allowed", "rerouted", "redaction_changed"];

@@ -1,16 +1,16 @@
 //! Gateway keys that operators make and revoke while the gateway runs.
 //!
 //! Level 3 of the map. A key of the policy stands in a file that operators edit; a key made here
-//! stands in `keys.json` of `data_dir`, and, with a limits store that replicas share, in that store.
-//! Both kinds are checked alike (see `auth`).
+//! stands in `keys.json` of `data_dir`, and, with a limits store that replicas share, in that
+//! store. Both kinds are checked alike (see `auth`).
 //!
 //! Guarantees: the key itself is shown once, to the operator who made it, and is kept nowhere; a
 //! change is on disk before it is answered; asking takes no lock; a revoked key never comes back,
 //! in whatever order replicas learn of it. Does not: know operators, or speak to a store.
 //!
 //! # Bounds
-//! [`KEYS_MAX`] keys; at the bound those that have been over for [`KEY_OVER_KEPT_MS`] are forgotten,
-//! and then a new key is refused.
+//! [`KEYS_MAX`] keys; at the bound those that have been over for [`KEY_OVER_KEPT_MS`] are
+//! forgotten, and then a new key is refused.
 
 mod record;
 

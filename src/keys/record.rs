@@ -1,7 +1,7 @@
 //! One key that was made at run time, as it is kept, shared and shown.
 //!
-//! Pure. The key itself is nowhere: a record has its SHA-256. Two records of the same key are merged
-//! in any order to the same record, and one that is revoked stays revoked.
+//! Pure. The key itself is nowhere: a record has its SHA-256. Two records of the same key are
+//! merged in any order to the same record, and one that is revoked stays revoked.
 
 use std::sync::Arc;
 

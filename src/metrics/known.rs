@@ -6,7 +6,8 @@
 
 use super::Metrics;
 
-/// Providers whose series are there from the start. Those of further ones appear when they are used.
+/// Providers whose series are there from the start. Those of further ones appear when they are
+/// used.
 const PROVIDERS_MAX: usize = 32;
 
 /// Routes, statuses and outcomes of calls.

@@ -1,8 +1,8 @@
 //! Forms (`multipart/form-data`) as the simulated provider reads them: one JSON object, with each
 //! file in the form `{"filename", "content_type", "bytes"}`.
 //!
-//! Pure. Written for itself, beside the reader of the gateway, so that one finds the mistakes of the
-//! other. Does not: read a form that is not exactly as RFC 7578 has it.
+//! Pure. Written for itself, beside the reader of the gateway, so that one finds the mistakes of
+//! the other. Does not: read a form that is not exactly as RFC 7578 has it.
 
 use serde_json::{Map, Value, json};
 

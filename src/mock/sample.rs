@@ -1,8 +1,8 @@
 //! A value that satisfies a JSON Schema, with words of a text where a string is wanted.
 //!
 //! Pure and deterministic. Knows `enum`, `const`, `$ref` to definitions of the same schema,
-//! `anyOf`, `oneOf`, `allOf`, lists of types, formats of strings, and the bounds of numbers, lengths
-//! and lists. Does not know `pattern`, `not` and conditions.
+//! `anyOf`, `oneOf`, `allOf`, lists of types, formats of strings, and the bounds of numbers,
+//! lengths and lists. Does not know `pattern`, `not` and conditions.
 
 use serde_json::{Map, Value, json};
 

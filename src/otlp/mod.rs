@@ -2,8 +2,8 @@
 //! HTTP.
 //!
 //! Level 3 of the map, on a thread of its own at a low priority, so that no call waits for it.
-//! `span` makes spans of a row, with names from `names` and messages from `content`; `answer` judges
-//! what the collector says; `protobuf` and `value` write.
+//! `span` makes spans of a row, with names from `names` and messages from `content`; `answer`
+//! judges what the collector says; `protobuf` and `value` write.
 //!
 //! Guarantees: a row whose call is traced is exported at least once, also after a crash, unless the
 //! backlog passes its bound: then the oldest spans are dropped and counted. Spans have ids of the

@@ -4,8 +4,8 @@
 //! [`BODY_INLINE_TIME_MAX`](crate::bounds::BODY_INLINE_TIME_MAX) on a thread of the runtime beyond
 //! the usual time for its bytes is worked on here, in jobs of about a millisecond. So the runtime's
 //! threads do short work only, and on a busy machine the kernel lets them run first. Turn groups
-//! take turns. Guarantees: a job of a dropped call is not begun; a job that panics ends its own call
-//! and no other; threads are started when they are needed. Does not: cut work into jobs.
+//! take turns. Guarantees: a job of a dropped call is not begun; a job that panics ends its own
+//! call and no other; threads are started when they are needed. Does not: cut work into jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

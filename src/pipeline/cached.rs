@@ -7,8 +7,8 @@
 //! Guarantees: with the cache off a call costs one look at the policy; only known organisations
 //! under the gateway's own provider keys are answered, since a caller's own key is checked by its
 //! provider alone; an answer is kept only if it is a whole 2xx that keeps no state at the provider;
-//! `no-store` neither looks nor keeps, `no-cache` does not look. Does not: look at bodies that are too
-//! long to be gathered, or make one of two equal calls wait for the other.
+//! `no-store` neither looks nor keeps, `no-cache` does not look. Does not: look at bodies that are
+//! too long to be gathered, or make one of two equal calls wait for the other.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ pub const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
 /// Request headers that change an answer, besides those that providers ask for.
 const CHANGING: [&str; 3] = ["anthropic-beta", "anthropic-version", "openai-beta"];
 
-/// The answer of an earlier call that said the same, if it is kept; else the record gets a place for
-/// the answer to come.
+/// The answer of an earlier call that said the same, if it is kept; else the record gets a place
+/// for the answer to come.
 pub(super) async fn find(
     walk: &Walk<'_>,
     (endpoint, path): (&Endpoint, &str),

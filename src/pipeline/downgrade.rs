@@ -1,8 +1,8 @@
 //! Calls over a budget that ask for a cheaper model.
 //!
-//! Stage 8 of the walk. Guarantees: the cheaper model's own limits hold; the caller sees the model in
-//! a header, operators see it in the row; what the call spends counts against the budget that is used
-//! up; its answer is not kept as that of another model. Does not: say who may be guided (see
+//! Stage 8 of the walk. Guarantees: the cheaper model's own limits hold; the caller sees the model
+//! in a header, operators see it in the row; what the call spends counts against the budget that is
+//! used up; its answer is not kept as that of another model. Does not: say who may be guided (see
 //! `guided`).
 
 use std::borrow::Cow;
@@ -19,8 +19,8 @@ use crate::auth::Caller;
 use crate::config::policy::Targets;
 use crate::route::table::Endpoint;
 
-/// Stage 8: reserves tokens and money for a call. Over a budget it is reserved for the cheaper model,
-/// whose targets are returned then.
+/// Stage 8: reserves tokens and money for a call. Over a budget it is reserved for the cheaper
+/// model, whose targets are returned then.
 ///
 /// # Errors
 /// A limit refuses.

@@ -1,8 +1,8 @@
 //! Budgets that guide: which calls may ask for a cheaper model, and what answers say about budgets.
 //!
 //! Stages 4 and 11 of the walk. Guarantees: a model that the caller may not use is never asked.
-//! Callers with their own provider key, tickets, and endpoints whose answer is no text of a model are
-//! not guided. Does not: choose targets or reserve (see `downgrade`).
+//! Callers with their own provider key, tickets, and endpoints whose answer is no text of a model
+//! are not guided. Does not: choose targets or reserve (see `downgrade`).
 
 use std::fmt::Write as _;
 use std::sync::Arc;

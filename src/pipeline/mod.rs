@@ -397,8 +397,8 @@ fn judge_by_candidate(
     lock(shadow).judge_body(walk.gateway, &asked);
 }
 
-/// Stage 8: reserves tokens and money for the call, now that they can be estimated, at these targets
-/// for this model. Returns the budget that is used up, where it guides.
+/// Stage 8: reserves tokens and money for the call, now that they can be estimated, at these
+/// targets for this model. Returns the budget that is used up, where it guides.
 async fn reserve(
     walk: &Walk<'_>,
     endpoint: &Endpoint,

@@ -1,8 +1,8 @@
 //! A call in progress as the candidate policy judges it.
 //!
-//! Beside stages 2 to 8 of the walk, and at the end of the record. The candidate has counters of its
-//! own, from which only the calls take that it admits; they are settled by the usage of the real
-//! call. A call that was refused in force and that it admits takes a request and no tokens.
+//! Beside stages 2 to 8 of the walk, and at the end of the record. The candidate has counters of
+//! its own, from which only the calls take that it admits; they are settled by the usage of the
+//! real call. A call that was refused in force and that it admits takes a request and no tokens.
 //!
 //! Guarantees: nothing of a call depends on it; it uses no credential and opens no connection;
 //! without a candidate a call looks at one flag. Does not: judge the answers of calls, or count

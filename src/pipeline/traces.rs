@@ -1,8 +1,8 @@
 //! The place of a call in its trace.
 //!
-//! Stages 5 and 12 of the walk. Pure. Guarantees: the ids of a call's span are fixed with its record;
-//! a caller's decision to record a trace is kept; without export a call costs one look at its
-//! headers. Does not: export spans (see `otlp`), or send a trace's headers to providers.
+//! Stages 5 and 12 of the walk. Pure. Guarantees: the ids of a call's span are fixed with its
+//! record; a caller's decision to record a trace is kept; without export a call costs one look at
+//! its headers. Does not: export spans (see `otlp`), or send a trace's headers to providers.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ pub fn continue_from(call: &Row, work: &mut Row) {
     });
 }
 
-/// The attempts of a call that began at `started`, with new spans. The last one gave the answer that
-/// began at `first_byte`, if there is one.
+/// The attempts of a call that began at `started`, with new spans. The last one gave the answer
+/// that began at `first_byte`, if there is one.
 pub fn attempts(all: &[Attempt], started: Nanos, first_byte: Option<Nanos>) -> Vec<TracedAttempt> {
     let since = |at: Nanos| u64::try_from(at.since(started).as_nanos()).unwrap_or(u64::MAX);
     let last = all.len().saturating_sub(1);

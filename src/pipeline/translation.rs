@@ -17,8 +17,8 @@ use crate::route::table::Endpoint;
 use crate::upstream::replay::Outgoing;
 use crate::upstream::translation::Translatable;
 
-/// Whether the body of a call of this endpoint is needed whole: it takes another form for one of the
-/// targets, or one of them takes signed requests.
+/// Whether the body of a call of this endpoint is needed whole: it takes another form for one of
+/// the targets, or one of them takes signed requests.
 pub fn needs_whole_body(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> bool {
     let signs = |target: &Target| target.provider.auth.as_ref().is_some_and(|auth| auth.signs());
     takes_other_form(targets, endpoint, model)

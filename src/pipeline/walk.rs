@@ -90,8 +90,8 @@ impl Walk<'_> {
             pin!(self.gateway.auth.authenticate(auth, headers, now_ms, jwt_only, &fetch));
         let result = match poll_once(asking.as_mut()).await {
             Some(result) => result,
-            // A key set has to be fetched first. A caller that waits for it holds a head, and has not shown
-            // who it is.
+            // A key set has to be fetched first. A caller that waits for it holds a head, and has
+            // not shown who it is.
             None => {
                 let unknown = self.gateway.tenants.unknown(self.seat.address());
                 let waiting = self.gateway.tenants.reading.of(&unknown).take_one();

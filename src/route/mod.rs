@@ -1,8 +1,8 @@
 //! Stages 2 and 7 of the walk: which endpoint a request is for, and which providers get it.
 //!
 //! `table` maps method and path to an [`Endpoint`](table::Endpoint), once; everything after reads
-//! that value. `serving` says which targets take the calls of an endpoint, `balance` in which order a
-//! call goes to the targets of a list that has weights.
+//! that value. `serving` says which targets take the calls of an endpoint, `balance` in which order
+//! a call goes to the targets of a list that has weights.
 //! Promises: paths match exactly or not at all, so what is authenticated, limited, logged and sent
 //! is the same path. Does not: normalise, decode or rewrite a path, or look at `Host`.
 

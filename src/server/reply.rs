@@ -1,8 +1,8 @@
 //! Writes refusals as HTTP answers. No other file does.
 //!
-//! Errors have OpenAI's shape, at Anthropic's endpoints Anthropic's, because anything else makes the
-//! SDKs lose the message. Guarantees: `message`, `type` and `code` are always there; the text is one that a stage of the walk
-//! wrote for a person. Does not: log.
+//! Errors have OpenAI's shape, at Anthropic's endpoints Anthropic's, because anything else makes
+//! the SDKs lose the message. Guarantees: `message`, `type` and `code` are always there; the text
+//! is one that a stage of the walk wrote for a person. Does not: log.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 

@@ -53,8 +53,8 @@ impl Provider {
     }
 }
 
-/// Sets the key, and the version header of the provider's kind unless there is one. A key that signs
-/// is not set here: its signature needs the whole request.
+/// Sets the key, and the version header of the provider's kind unless there is one. A key that
+/// signs is not set here: its signature needs the whole request.
 pub fn set_credentials(headers: &mut HeaderMap, provider: &Provider, key: &Key) {
     if let Key::Text(key) = key
         && !key.is_empty()

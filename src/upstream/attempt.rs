@@ -73,8 +73,8 @@ impl Upstream {
             Prepared::Foreign(foreign) => self.exchange(to, call, Some(&**foreign), sent).await,
             Prepared::Parts(parts) => Box::pin(self.embed(to, call, parts, kept, sent)).await,
         };
-        // Neither a body that broke on the client's side, nor a lack of descriptors on this machine,
-        // nor the gateway's key is evidence about the provider.
+        // Neither a body that broke on the client's side, nor a lack of descriptors on this
+        // machine, nor the gateway's key is evidence about the provider.
         let blame = match &attempted {
             _ if call.body.is_broken() => Blame::Gateway,
             Attempted::Failed(failure, _) => failure.blame(),

@@ -2,16 +2,18 @@
 //! answer.
 //!
 //! `retry`, `budget`, `breaker` and `parties` decide (pure), `tour` holds the order of the targets,
-//! `attempt` is one attempt, `request` builds its head (with `address`), `replay` is its body, `client` sends it,
+//! `attempt` is one attempt, `request` builds its head (with `address`), `replay` is its body,
+//! `client` sends it,
 //! `answer` is the result, `translation`, `foreign` and `embeddings` are attempts at targets of
 //! other formats, `health` keeps the state of the providers, `catalog` their lists of models,
-//! `credentials` the tokens of clouds, `trail` records the attempts. This file is the loop over attempts.
+//! `credentials` the tokens of clouds, `trail` records the attempts. This file is the loop over
+//! attempts.
 //!
 //! Guarantees: at most `max_retries` attempts beyond the first, all within one deadline; a provider
-//! is not asked while its circuit is open for the caller, or without a credential; the failures of one caller hold no other
-//! caller off; no byte of a returned answer has been sent to the client; a short JSON answer is
-//! read whole before it is returned, so that a truncated one is a clean failure. Does not: redact,
-//! or write to the client.
+//! is not asked while its circuit is open for the caller, or without a credential; the failures of
+//! one caller hold no other caller off; no byte of a returned answer has been sent to the client; a
+//! short JSON answer is read whole before it is returned, so that a truncated one is a clean
+//! failure. Does not: redact, or write to the client.
 
 mod address;
 pub mod answer;
@@ -292,8 +294,8 @@ impl Upstream {
         }
     }
 
-    /// Leaves out the target that was tried last, which cannot serve the call, and waits for as long
-    /// as the next one has asked for.
+    /// Leaves out the target that was tried last, which cannot serve the call, and waits for as
+    /// long as the next one has asked for.
     ///
     /// # Errors
     /// There is no other target, or the wait is too long.
@@ -309,8 +311,8 @@ impl Upstream {
         Ok(())
     }
 
-    /// How a provider is doing for a caller: its organisation, whether that is known, and whether it
-    /// brings a key of its own.
+    /// How a provider is doing for a caller: its organisation, whether that is known, and whether
+    /// it brings a key of its own.
     pub fn load(&self, policy: &Policy, provider: &Provider, caller: (&str, bool, bool)) -> Load {
         let (party, now) = (self.party_of(caller), self.clock.now().0);
         self.providers.with(&provider.name, |health| Load {

@@ -44,7 +44,8 @@ impl Probe {
 }
 
 impl Upstream {
-    /// Asks a provider for something that costs nothing. `model` is one that it has, if one is known.
+    /// Asks a provider for something that costs nothing. `model` is one that it has, if one is
+    /// known.
     pub async fn probe(&self, provider: &Arc<Provider>, model: Option<&str>) -> Probe {
         let has_key = !provider.options.api_key.is_empty() || provider.auth.is_some();
         if !has_key {

@@ -288,7 +288,8 @@ fn an_open_side_starts_on_loopback_alone_unless_the_operator_says_so() {
         (format!("[{{name: a, role: viewer, sha256: {}}}]", sha256("")), "empty text"),
         (
             format!(
-                "[{{name: a, role: viewer, sha256: {sha}}}, {{name: b, role: viewer, sha256: {sha}}}]"
+                "[{{name: a, role: viewer, sha256: {sha}}}, {{name: b, role: viewer, sha256: \
+                    {sha}}}]"
             ),
             "same token",
         ),

@@ -97,7 +97,8 @@ fn errors_and_circuits_are_told_on_their_rising_edge() {
     let (provider, hook) = (Provider::start(), Provider::start());
     let rules = format!(
         "{{name: errors, on: error_rate, above_percent: 50, window: 1h, min_calls: 4, to: [ops]}}, \
-         {{name: of-other, on: error_rate, org: other, above_percent: 0, min_calls: 1, to: [ops]}}, \
+         {{name: of-other, on: error_rate, org: other, above_percent: 0, min_calls: 1, to: \
+         [ops]}}, \
          {{name: circuit, on: breaker_open, to: [ops]}}, {LAST}"
     );
     let gateway = setup(&provider, &hook, &rules)

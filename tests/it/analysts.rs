@@ -20,7 +20,8 @@ fn of_team(team: &str) -> String {
 fn tagging(provider: &Provider) -> Setup {
     Setup::new(provider).section(
         "ailog",
-        "tags: {feature: 'header:x-feature', team: 'claim:app.team', ticket: 'metadata:ticket_id'}\n\
+        "tags: {feature: 'header:x-feature', team: 'claim:app.team', ticket: \
+            'metadata:ticket_id'}\n\
          capture: {bytes: 1KiB}",
     )
 }

@@ -155,7 +155,8 @@ fn what_was_done_to_a_record_is_named_in_either_copy() {
         broken(sql, message);
         store
             .execute_batch(
-                "DELETE FROM policy_audit; INSERT INTO policy_audit SELECT * FROM kept; DROP TABLE kept",
+                "DELETE FROM policy_audit; INSERT INTO policy_audit SELECT * FROM kept; DROP \
+                    TABLE kept",
             )
             .expect("restored");
         is_whole();
@@ -179,7 +180,8 @@ fn what_was_done_to_a_record_is_named_in_either_copy() {
     ] {
         in_store(sql, message);
     }
-    // The newest records of a gateway that runs may be on their way, so a moment is waited for them.
+    // The newest records of a gateway that runs may be on their way, so a moment is waited for
+    // them.
     in_store(
         "DELETE FROM policy_audit WHERE seq = 5",
         "record 5 is in audit.jsonl, not in the store",

@@ -212,7 +212,8 @@ pub(crate) fn for_clickhouse(sql: &str, chosen: bool) -> String {
                  fromUnixTimestamp64Milli({to} * 1000)"
             ),
             "dateFilter" => format!(
-                "{argument} >= toDate(toDateTime({from})) AND {argument} <= toDate(toDateTime({to}))"
+                "{argument} >= toDate(toDateTime({from})) AND {argument} <= \
+                    toDate(toDateTime({to}))"
             ),
             "timeInterval" => {
                 format!("toStartOfInterval(toDateTime({argument}), INTERVAL 60 second)")

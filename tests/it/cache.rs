@@ -34,7 +34,8 @@ fn the_same_call_of_an_organisation_gets_the_same_answer_and_costs_nothing() {
     let first = send(&gateway, "acme", &chat("hi"), &[]);
     assert_eq!(cache(&first), "miss");
     // Written in another way, by another caller.
-    let text = "{ \"messages\":[{\"content\":\"\\u0068i\",\"role\":\"user\"}],\n\"model\":\"gpt-4o-mini\"}";
+    let text = "{ \"messages\":[{\"content\":\"\\u0068i\",\"role\":\"user\"}\
+        ],\n\"model\":\"gpt-4o-mini\"}";
     let bearer = format!("Bearer {}", jwt("acme"));
     let headers = [("authorization", &*bearer), ("content-type", "application/json")];
     let second = gateway.send("POST", CHAT, &headers, text.as_bytes());

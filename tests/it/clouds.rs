@@ -131,8 +131,10 @@ fn claude_at_google_cloud_takes_messages_almost_as_they_are() {
     assert_eq!(seen.json(), expected);
 
     body["stream"] = json!(true);
-    let events = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-y\",\
-        \"usage\":{\"input_tokens\":3}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":\
+    let events = "event: message_start\ndata: \
+        {\"type\":\"message_start\",\"message\":{\"model\":\"claude-y\",\
+        \"usage\":{\"input_tokens\":3}}}\n\nevent: message_delta\ndata: \
+        {\"type\":\"message_delta\",\"delta\":\
         {\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":4}}\n\nevent: message_stop\n\
         data: {\"type\":\"message_stop\"}\n\n";
     let kind = [("content-type", "text/event-stream")];

@@ -344,7 +344,8 @@ fn a_client_certificate_is_shown_to_its_provider_only() {
     );
     let ca = path("provider-ca.pem");
     let providers = format!(
-        "known: {{base_url: \"https://{asks}/v1\", api_key: {KEY}, ca_file: \"{ca}\", {identity}}}\n\
+        "known: {{base_url: \"https://{asks}/v1\", api_key: {KEY}, ca_file: \"{ca}\", \
+            {identity}}}\n\
          unknown: {{base_url: \"https://{asks}/v1\", api_key: {KEY}, ca_file: \"{ca}\"}}"
     );
     let unused = Provider::start();

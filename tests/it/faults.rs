@@ -322,7 +322,8 @@ fn before_the_answer() -> Vec<Fault> {
 fn in_the_answer() -> Vec<Fault> {
     let events = step::chat_events(&["one ", "two "], true);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
-    let in_band = "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,\"code\":\"server_error\"}}\n\n";
+    let in_band = "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null\
+        ,\"code\":\"server_error\"}}\n\n";
     let broken = |fault: Fault| {
         fault.broken("provider_unavailable").row(
             "provider_error",
@@ -338,7 +339,8 @@ fn in_the_answer() -> Vec<Fault> {
     let created = ["event: response.created\ndata: \
             {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}\n\n"];
     let started = ["event: message_start\ndata: \
-            {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n"];
+            {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_\
+            tokens\":1}}}\n\n"];
     let begun = || step::sse_open(&events[..2]);
     let odd =
         events.concat().replace("data: ", "id: 7\nretry: 10\nevent: message\n:\nnonsense\ndata: ");

@@ -27,8 +27,10 @@ fn an_imported_configuration_serves_a_call() {
     let provider = Provider::start();
     let folder = tempfile::tempdir().expect("folder");
     let source = format!(
-        "model_list:\n  - model_name: assistant\n    litellm_params:\n      model: openai/gpt-4o-mini\n      \
-         api_base: http://{}/v1\n      api_key: os.environ/UPSTREAM_KEY\n      rpm: 10\nrouter_settings:\n  \
+        "model_list:\n  - model_name: assistant\n    litellm_params:\n      model: \
+            openai/gpt-4o-mini\n      \
+         api_base: http://{}/v1\n      api_key: os.environ/UPSTREAM_KEY\n      rpm: \
+         10\nrouter_settings:\n  \
          num_retries: 1\ngeneral_settings:\n  max_request_size_mb: 1\n",
         provider.address
     );

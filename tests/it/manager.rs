@@ -1,4 +1,5 @@
-//! The service manager, and the time between its signal and the end: messages of systemd's protocol,
+//! The service manager, and the time between its signal and the end: messages of systemd's
+//! protocol,
 //! `drain_delay`, and calls that come after SIGTERM.
 
 use std::net::TcpStream;

@@ -1,5 +1,6 @@
-//! The dashboard in Chromium: `tests/page/walk.py` holds each figure against the rows of the log, walks
-//! every page in light, dark and on a phone with the rules of axe, by keyboard, and as each role.
+//! The dashboard in Chromium: `tests/page/walk.py` holds each figure against the rows of the log,
+//! walks every page in light, dark and on a phone with the rules of axe, by keyboard, and as each
+//! role.
 //!
 //! Ignored by a plain `cargo test`; `scripts/test` installs Chromium and axe-core.
 

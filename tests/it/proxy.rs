@@ -49,8 +49,10 @@ fn bytes_that_are_not_redacted_pass_unchanged() {
     let provider = Provider::start();
     let gateway = Gateway::start(&provider);
     // Numbers, escapes, duplicate keys and spaces that a JSON library would rewrite.
-    let body = "{ \"model\" : \"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"a\\/b \\u00e9 \\ud83d\"}],\r\n\
-        \"seed\":123456789012345678901234567890,\"temperature\":0.10000000000000000555,\"top_p\":-0,\"x\":1e999,\
+    let body = "{ \"model\" : \"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"a\\/\
+        b \\u00e9 \\ud83d\"}],\r\n\
+        \"seed\":123456789012345678901234567890,\"temperature\":0.10000000000000000555,\"top_p\":-\
+        0,\"x\":1e999,\
         \"metadata\":{\"k\":\"1\",\"k\":\"2\"} }";
     let bearer = format!("Bearer {}", jwt("acme"));
     let reply = gateway.send(

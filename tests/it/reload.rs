@@ -105,7 +105,8 @@ fn edits_never_drop_a_call() {
     assert_eq!(reply.ok().header("x-ratelimit-limit-requests"), Some("59995"));
 }
 
-/// The policy of a number: the model that is asked for, its price and what is redacted depend on it.
+/// The policy of a number: the model that is asked for, its price and what is redacted depend on
+/// it.
 fn numbered(number: u64) -> String {
     let (price, entity) = (number + 1, if number.is_multiple_of(2) { "email" } else { "iban" });
     format!(

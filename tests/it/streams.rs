@@ -215,7 +215,8 @@ fn other_endpoints_tell_it_in_their_own_events() {
     assert!(data["message"].is_string() && data["code"].is_string(), "{data}");
 
     let message = "event: content_block_delta\ndata: \
-        {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n";
+        {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_\
+        delta\",\"text\":\"x\"}}\n\n";
     provider.script([step::cut_mid_event(&[message, message])]);
     let body = json!({"model": "claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
     let reply = gateway.post("/v1/messages", &jwt("acme"), &body);
@@ -236,7 +237,8 @@ fn an_error_that_the_provider_tells_in_its_stream_counts() {
     let gateway = Gateway::start(&provider);
     let events = [
         step::chat_events(&["one "], true)[1].clone(),
-        "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"param\":null,\"code\":\"x\"}}\n\n"
+        "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"param\":null\
+            ,\"code\":\"x\"}}\n\n"
             .into(),
     ];
     provider.script([step::sse(&events)]);

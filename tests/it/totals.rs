@@ -1,6 +1,6 @@
 //! Ten thousand mixed calls have the same totals everywhere: at the client that made them, on the
-//! dashboard, in `/metrics`, in `tollgate report`, in the panels of Grafana on a real Prometheus and
-//! on the ClickHouse engine, and in SQL.
+//! dashboard, in `/metrics`, in `tollgate report`, in the panels of Grafana on a real Prometheus
+//! and on the ClickHouse engine, and in SQL.
 //!
 //! Panels of Prometheus are asked for exactly the time between two scrapes, before which and after
 //! which no call is under way: then `rate` and `increase` are exact.

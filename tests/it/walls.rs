@@ -2,9 +2,9 @@
 //! any path of the operators' side.
 //!
 //! The paths and their parameters are those of `config/openapi.yaml`, which has to name every path
-//! of the program, so that a new one is walked, too. Each organisation has texts, names and ids that
-//! occur nowhere else; none of the other one may be in an answer, and no answer may tell whether
-//! they are there.
+//! of the program, so that a new one is walked, too. Each organisation has texts, names and ids
+//! that occur nowhere else; none of the other one may be in an answer, and no answer may tell
+//! whether they are there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -128,7 +128,8 @@ fn setup(mock: &Mock) -> Gateway {
         .section("cache", "{mode: exact}")
         .section(
             "limits",
-            "{requests_per_minute: 600, orgs: {acme-zqa: {usd_per_day: 7}, globex-zqb: {usd_per_day: \
+            "{requests_per_minute: 600, orgs: {acme-zqa: {usd_per_day: 7}, globex-zqb: \
+                {usd_per_day: \
              9}}}",
         )
         .start()

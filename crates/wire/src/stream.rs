@@ -49,11 +49,11 @@ pub(crate) enum End {
 /// ```
 /// use tollgate_wire::{Format, Role, StreamReader};
 /// let mut stream = StreamReader::new(Format::OpenAiChat, 1_000);
-/// stream.event(b"", br#"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#);
-/// let usage = br#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
-/// assert_eq!(stream.event(b"", usage), Role::UsageOnly);
-/// assert_eq!(stream.event(b"", b"[DONE]"), Role::Last);
-/// assert_eq!(stream.usage().map(|usage| (usage.input, usage.output)), Some((9, 1)));
+/// stream.event(b"",
+/// br#"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#); let usage =
+/// br#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+/// assert_eq!(stream.event(b"", usage), Role::UsageOnly); assert_eq!(stream.event(b"", b"[DONE]"),
+/// Role::Last); assert_eq!(stream.usage().map(|usage| (usage.input, usage.output)), Some((9, 1)));
 /// ```
 #[derive(Debug)]
 pub struct StreamReader {

@@ -1,9 +1,9 @@
 //! Sign-in of operators: the principal behind a request, and its rights.
 //!
-//! Guarantees: nothing but health, the sign-in page and its style is answered to a stranger; a right
-//! bearer is accepted whatever others have tried; the token stands nowhere but in the request; a
-//! request that changes something under a cookie comes from a page of this side. Does not: decide
-//! what a row shows (`Principal` says it, the endpoints obey), or speak OpenID Connect
+//! Guarantees: nothing but health, the sign-in page and its style is answered to a stranger; a
+//! right bearer is accepted whatever others have tried; the token stands nowhere but in the
+//! request; a request that changes something under a cookie comes from a page of this side. Does
+//! not: decide what a row shows (`Principal` says it, the endpoints obey), or speak OpenID Connect
 //! (`auth/oidc`).
 //!
 //! # Source

@@ -1,9 +1,9 @@
 //! The two pages of a sign-in by OpenID Connect: the way to the issuer, and the way back.
 //!
 //! Guarantees: the session's cookie is set by a page and not by a redirect, because a browser sends
-//! no `SameSite=Strict` cookie after a redirect from another site; the flow's cookie is `Lax`, lasts
-//! ten minutes and reaches these two pages alone; reasons of a refusal are in the log, not on the
-//! page. Does not: verify anything (`auth/oidc` does).
+//! no `SameSite=Strict` cookie after a redirect from another site; the flow's cookie is `Lax`,
+//! lasts ten minutes and reaches these two pages alone; reasons of a refusal are in the log, not on
+//! the page. Does not: verify anything (`auth/oidc` does).
 
 use std::net::IpAddr;
 use std::sync::Arc;

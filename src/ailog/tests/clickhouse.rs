@@ -388,7 +388,8 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
 
 /// What the tests of a cluster run on: a cluster of this engine alone.
 const CLUSTER: &str = "<clickhouse><tcp_port>9000</tcp_port><remote_servers><logs><shard><replica>\
-     <host>127.0.0.1</host><port>9000</port></replica></shard></logs></remote_servers></clickhouse>";
+     <host>127.0.0.1</host><port>9000</port></replica></shard></logs></remote_servers></\
+     clickhouse>";
 
 /// A statement for a cluster as one engine without a keeper can run it: on this engine alone, with
 /// the plain form of the tables.
@@ -631,13 +632,15 @@ fn days_and_views_are_what_brute_force_finds() {
         found.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
     };
     let cost =
-        "SELECT toString(day), org_id, calls, toString(toDecimal128(ifNull(cost_usd, 0), 9) * 1000000000), \
+        "SELECT toString(day), org_id, calls, toString(toDecimal128(ifNull(cost_usd, 0), 9) * \
+            1000000000), \
             tokens, unpriced_calls
                 FROM views.cost_by_org_day ORDER BY 1, 2";
     assert_eq!(lines(cost), crate::report::tests::views::cost_by_org_day(&rows));
     let errors = "SELECT formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), org_id, provider, model, \
         outcome, status, error_code, calls,
-                         last_request_id, all_calls FROM views.errors_hourly ORDER BY 1, 2, 3, 4, 5, status, \
+                         last_request_id, all_calls FROM views.errors_hourly ORDER BY 1, 2, 3, 4, \
+                         5, status, \
                          7";
     assert_eq!(lines(errors), crate::report::tests::views::errors_hourly(&rows));
     let daily = "SELECT toString(day), org_id, provider, model, route, calls, errors, \

@@ -208,7 +208,8 @@ fn the_digests_of_layout_5_are_brought_to_their_sums() {
              CREATE TABLE ai_digests (day TEXT NOT NULL, series INTEGER NOT NULL, \
              hour INTEGER NOT NULL, grp INTEGER NOT NULL, kind INTEGER NOT NULL, \
              bucket INTEGER NOT NULL, n INTEGER NOT NULL, \
-             PRIMARY KEY (day, series, hour, grp, kind, bucket)) WITHOUT ROWID; {}{}{views}{dropped} \
+             PRIMARY KEY (day, series, hour, grp, kind, bucket)) WITHOUT ROWID; \
+             {}{}{views}{dropped} \
              PRAGMA user_version = 5",
             moved(0, "latency_digest"),
             moved(1, "first_token_digest"),

@@ -53,7 +53,8 @@ pub(crate) struct Batch {
     /// The rows in RowBinary, one after the other, all in today's columns.
     pub(crate) payload: Vec<u8>,
     pub(crate) rows: Vec<Span>,
-    /// The parts of traces that are not in the rows (see `traced`); read for [`Side::Traces`] alone.
+    /// The parts of traces that are not in the rows (see `traced`); read for [`Side::Traces`]
+    /// alone.
     pub(crate) traces: Vec<u8>,
     /// Damaged stretches in the range.
     pub(crate) damaged: u32,
@@ -203,8 +204,8 @@ impl WalReader {
         self.offset = end;
     }
 
-    /// Gives up the oldest segment, which cannot be read: for the store its file stays under another
-    /// name. Returns that name, and how many bytes were not read.
+    /// Gives up the oldest segment, which cannot be read: for the store its file stays under
+    /// another name. Returns that name, and how many bytes were not read.
     pub(crate) fn quarantine(&mut self) -> Option<(PathBuf, u64)> {
         let segment = self.wal.give_up_oldest(self.side);
         self.current = None;

@@ -1,9 +1,9 @@
 //! The issuer's document (discovery), and requests to it.
 //!
-//! Guarantees: the document is fetched at the first sign-in, kept for an hour, and the last good one
-//! is used while a newer cannot be had; after a failure the issuer is left alone for five seconds;
-//! addresses in it are those of the web, and of TLS where the issuer's is. Does not: follow
-//! redirects.
+//! Guarantees: the document is fetched at the first sign-in, kept for an hour, and the last good
+//! one is used while a newer cannot be had; after a failure the issuer is left alone for five
+//! seconds; addresses in it are those of the web, and of TLS where the issuer's is. Does not:
+//! follow redirects.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,8 @@
 //! Bounds: `OIDC_DOCUMENT_BYTES_MAX`, 10 s for a request, `USED_MAX` finished flows remembered.
 //!
 //! # Source
-//! OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749, RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700.
+//! OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749, RFC 7636 (PKCE), RFC 9207 (`iss`), RFC
+//! 9700.
 
 mod flow;
 mod id_token;

@@ -1,7 +1,8 @@
 //! The diagnoses of a configuration and the results of `--live` in the form that was asked for.
 //!
 //! Pure. Guarantees: every form has the same problems in the same order; JSON has the same members
-//! for each of them; a line for GitHub is one line, whatever a value holds. Does not: find problems.
+//! for each of them; a line for GitHub is one line, whatever a value holds. Does not: find
+//! problems.
 
 use serde_json::Value as Json;
 

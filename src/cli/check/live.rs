@@ -1,8 +1,8 @@
 //! `tollgate check --live`: whether everything that a configuration names can be reached.
 //!
 //! Guarantees: all targets are asked at once, each for at most [`PROBE_MAX`], all of them for at
-//! most [`PROBES_MAX`]; nothing is asked that costs money; what is not configured or not used is not
-//! asked; a key goes to its own provider only. Does not: change anything.
+//! most [`PROBES_MAX`]; nothing is asked that costs money; what is not configured or not used is
+//! not asked; a key goes to its own provider only. Does not: change anything.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,8 +3,8 @@
 //! Starts the simulated provider and a real gateway on loopback, in a temporary folder, sends
 //! sample calls of several organisations through it, and reports the values that were redacted, the
 //! calls that were limited and retried, and the cost. One more call falls over from OpenAI to
-//! Anthropic, translated. Then it stays up to be tried by hand, unless told to end. Does not touch the
-//! configuration or data of a real gateway.
+//! Anthropic, translated. Then it stays up to be tried by hand, unless told to end. Does not touch
+//! the configuration or data of a real gateway.
 
 mod fallover;
 mod traffic;

@@ -1,7 +1,7 @@
 //! The result of the import for each key.
 //!
-//! Pure. Guarantees: every key of the input has a finding of its own path, but for those below a key
-//! that is unsupported, or that holds one unit.
+//! Pure. Guarantees: every key of the input has a finding of its own path, but for those below a
+//! key that is unsupported, or that holds one unit.
 
 use std::collections::{HashMap, HashSet};
 

@@ -68,8 +68,8 @@ enum Format {
 /// Makes the policy and prints the findings.
 ///
 /// # Errors
-/// [`Failure::User`] if the input cannot be used or the folder is not free, or with `--exit-code` if
-/// a key is unsupported.
+/// [`Failure::User`] if the input cannot be used or the folder is not free, or with `--exit-code`
+/// if a key is unsupported.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Source::Litellm(args) = &args.source;
     let source = args.file.display().to_string();

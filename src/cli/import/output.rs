@@ -199,8 +199,10 @@ mod tests {
         assert_eq!((*name, *secret), ("policies/providers.yaml", false));
         assert_eq!(
             text,
-            "# Made by `tollgate import litellm` from a b.yaml.\n\nproviders:\n  main:\n    api_key: \
-             \"${KEY}\"\n    base_url: \"https://x/v1\"\n    \"no\": \"a: b #\"\n\nrouting:\n  default: \
+            "# Made by `tollgate import litellm` from a b.yaml.\n\nproviders:\n  main:\n    \
+                api_key: \
+             \"${KEY}\"\n    base_url: \"https://x/v1\"\n    \"no\": \"a: b #\"\n\nrouting:\n  \
+             default: \
              []\n  models:\n    - {match: \"*\", to: [main]}\n\nretry:\n  max_retries: 3\n"
         );
         assert!(output.has("retry.max_retries") && !output.has("retry.base_delay"));

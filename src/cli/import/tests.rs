@@ -146,7 +146,8 @@ fn models_become_providers_and_rules() {
 
     let policy = loaded(&import("clouds").0).origin.effective;
     assert_eq!(value(&policy, "providers.bedrock.auth.region"), json!("eu-central-1"));
-    let url = "https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/publishers/anthropic";
+    let url = "https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/\
+        publishers/anthropic";
     assert_eq!(value(&policy, "providers.vertex-ai-2.base_url"), json!(url));
     assert_eq!(value(&policy, "providers.vertex-ai-2.kind"), json!("anthropic"));
 

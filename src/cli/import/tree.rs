@@ -1,7 +1,7 @@
 //! The configuration to import, as a tree with paths and lines.
 //!
-//! Pure. References to the environment in LiteLLM's form (`os.environ/NAME`) become those of a policy
-//! (`${NAME}`); text that only looks like one is escaped.
+//! Pure. References to the environment in LiteLLM's form (`os.environ/NAME`) become those of a
+//! policy (`${NAME}`); text that only looks like one is escaped.
 
 use crate::config::{Node, Value};
 

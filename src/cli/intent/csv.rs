@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn tickets_are_read_as_spreadsheets_write_them() {
-        let text = "\u{feff}id,Title,BODY,priority,category\r\n1,a,\"b, \"\"c\"\"\r\nd\",Low,billing\r\n\r\n2,,x,,\n3,y,\"\",high,Other";
+        let text = "\u{feff}id,Title,BODY,priority,category\r\n1,a,\"b, \"\"c\"\"\r\nd\",Low,\
+            billing\r\n\r\n2,,x,,\n3,y,\"\",high,Other";
         let ticket = |line: usize, title: &str, body: &str, labels: [Option<&str>; 2]| Labelled {
             line,
             title: title.into(),

@@ -1,9 +1,9 @@
-//! The parts of a report besides its lines: the period before, the days, the largest changes of cost,
-//! and the cost of the month.
+//! The parts of a report besides its lines: the period before, the days, the largest changes of
+//! cost, and the cost of the month.
 //!
-//! Pure but for the sums that it asks for. Guarantees: a cost that is not known is not told as zero;
-//! a forecast is made for the month that still goes on, and only where something is known of it.
-//! Does not: write any format.
+//! Pure but for the sums that it asks for. Guarantees: a cost that is not known is not told as
+//! zero; a forecast is made for the month that still goes on, and only where something is known of
+//! it. Does not: write any format.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;

@@ -135,7 +135,8 @@ fn a_secret_of_a_file_names_it() {
     write("key", "hunter2");
     write(
         "all.yaml",
-        "providers: {a: {base_url: 'https://x.example/v1', api_key: {file: key}}}\nrouting: {default: [a]}\n",
+        "providers: {a: {base_url: 'https://x.example/v1', api_key: {file: key}}}\nrouting: \
+            {default: [a]}\n",
     );
     let loaded = load_to_show(Some(Path::new(&dir.path().join("all.yaml"))), None).expect("good");
     let found = find(&loaded.origin.effective.settings, "providers.a.api_key");
@@ -181,21 +182,61 @@ fn changes_are_told_in_sentences() {
     let provider =
         |more: &str| format!("providers: {{openai: {{base_url: 'https://x.example/v1'{more}}}}}");
     for (a, b, expected) in [
-        ("{}".to_owned(), "limits: {requests_per_minute: 120}".to_owned(), vec!["limits.requests_per_minute: 60 → 120"]),
-        ("{}".into(), "limits: {orgs: {globex: {burst: 5}}}".into(), vec!["limits.orgs.globex: added (burst 5)"]),
-        ("limits: {orgs: {globex: {burst: 5}}}".into(), "{}".into(), vec!["limits.orgs.globex: removed"]),
+        (
+            "{}".to_owned(),
+            "limits: {requests_per_minute: 120}".to_owned(),
+            vec!["limits.requests_per_minute: 60 → 120"],
+        ),
+        (
+            "{}".into(),
+            "limits: {orgs: {globex: {burst: 5}}}".into(),
+            vec!["limits.orgs.globex: added (burst 5)"],
+        ),
+        (
+            "limits: {orgs: {globex: {burst: 5}}}".into(),
+            "{}".into(),
+            vec!["limits.orgs.globex: removed"],
+        ),
         (
             "limits: {burst: 9, orgs: {acme: {burst: 5, requests_per_minute: 7}}}".into(),
             "limits: {burst: 9, orgs: {acme: {requests_per_minute: 7}}}".into(),
             vec!["limits.orgs.acme.burst: 5 → 9"],
         ),
-        (models(["gpt-4o*", "claude-*", "o1"]), models(["claude-*", "gpt-4o*", "o1"]), vec!["routing.models: claude-* now comes before gpt-4o*"]),
-        (models(["a", "b", "c"]), models(["b", "c", "a"]), vec!["routing.models: a now comes last"]),
-        ("auth: {accept: [jwt, key]}".into(), "auth: {accept: [key, jwt]}".into(), vec!["auth.accept: key now comes before jwt"]),
-        (provider(", api_key: one"), provider(", api_key: two"), vec!["providers.openai.api_key: changed (secret)"]),
-        (provider(""), provider(", api_key: two"), vec!["providers.openai.api_key: changed (secret)"]),
-        ("limits_store: 'redis://:a@h:1'".into(), "limits_store: 'redis://:b@h:1'".into(), vec!["limits_store: changed (secret) (needs a restart)"]),
-        ("{}".into(), "listen: 127.0.0.1:9999".into(), vec!["listen: 127.0.0.1:8080 → 127.0.0.1:9999 (needs a restart)"]),
+        (
+            models(["gpt-4o*", "claude-*", "o1"]),
+            models(["claude-*", "gpt-4o*", "o1"]),
+            vec!["routing.models: claude-* now comes before gpt-4o*"],
+        ),
+        (
+            models(["a", "b", "c"]),
+            models(["b", "c", "a"]),
+            vec!["routing.models: a now comes last"],
+        ),
+        (
+            "auth: {accept: [jwt, key]}".into(),
+            "auth: {accept: [key, jwt]}".into(),
+            vec!["auth.accept: key now comes before jwt"],
+        ),
+        (
+            provider(", api_key: one"),
+            provider(", api_key: two"),
+            vec!["providers.openai.api_key: changed (secret)"],
+        ),
+        (
+            provider(""),
+            provider(", api_key: two"),
+            vec!["providers.openai.api_key: changed (secret)"],
+        ),
+        (
+            "limits_store: 'redis://:a@h:1'".into(),
+            "limits_store: 'redis://:b@h:1'".into(),
+            vec!["limits_store: changed (secret) (needs a restart)"],
+        ),
+        (
+            "{}".into(),
+            "listen: 127.0.0.1:9999".into(),
+            vec!["listen: 127.0.0.1:8080 → 127.0.0.1:9999 (needs a restart)"],
+        ),
         (
             keys(&[key("ci", "acme", '1'), key("web", "acme", '2')]),
             keys(&[key("web", "acme", '2'), key("ci", "globex", '1')]),
@@ -206,17 +247,30 @@ fn changes_are_told_in_sentences() {
             format!("prices: [{}, {}]", price("b", "2"), price("a", "1.5")),
             vec!["prices.b: added (input 2, model b, output 1)", "prices.a.input: 1 → 1.5"],
         ),
-        ("redaction: {entities: [email]}".into(), "redaction: {entities: [email, iban]}".into(), vec!["redaction.entities: [email] → [email, iban]"]),
-        ("redaction: {allow: [a@x.example]}".into(), "redaction: {allow: [b@x.example]}".into(), vec!["redaction.allow: changed (secret)"]),
+        (
+            "redaction: {entities: [email]}".into(),
+            "redaction: {entities: [email, iban]}".into(),
+            vec!["redaction.entities: [email] → [email, iban]"],
+        ),
+        (
+            "redaction: {allow: [a@x.example]}".into(),
+            "redaction: {allow: [b@x.example]}".into(),
+            vec!["redaction.allow: changed (secret)"],
+        ),
         (
             "{}".into(),
-            "admin: {access: {tokens: [{name: al, role: viewer, sha256: 1111111111111111111111111111111111111111111111111111111111111111}]}}".into(),
+            "admin: {access: {tokens: [{name: al, role: viewer, sha256: \
+                1111111111111111111111111111111111111111111111111111111111111111}]}}"
+                .into(),
             vec![],
         ),
     ] {
         let found = sentences(&a, &b);
         if expected.is_empty() {
-            assert!(found.len() == 1 && found[0].starts_with("admin.access: none → {"), "{found:?}");
+            assert!(
+                found.len() == 1 && found[0].starts_with("admin.access: none → {"),
+                "{found:?}"
+            );
         } else {
             assert_eq!(found, expected, "{a} to {b}");
         }
@@ -229,7 +283,8 @@ fn changes_are_told_in_sentences() {
 fn a_change_is_an_object_that_can_be_read_back() {
     let changes = changes(
         "{}",
-        "limits: {burst: 5}\nproviders: {a: {base_url: 'https://x.example/v1', api_key: hunter2}}\nrouting: {default: [a]}",
+        "limits: {burst: 5}\nproviders: {a: {base_url: 'https://x.example/v1', api_key: \
+            hunter2}}\nrouting: {default: [a]}",
     );
     let json = serde_json::to_value(&changes).expect("JSON");
     assert!(!json.to_string().contains("hunter2"), "{json}");

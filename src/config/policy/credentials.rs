@@ -101,8 +101,8 @@ pub enum GcpSource {
 }
 
 impl ProviderAuth {
-    /// A credential of this source. `egress` says how the provider is reached; a fetch goes the same
-    /// way, unless it goes to an address of the machine.
+    /// A credential of this source. `egress` says how the provider is reached; a fetch goes the
+    /// same way, unless it goes to an address of the machine.
     pub fn new(source: AuthSource, egress: &[u8; 32]) -> ProviderAuth {
         let read = match &source {
             AuthSource::Entra(source) => format!("{source:?}"),

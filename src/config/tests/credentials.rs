@@ -86,8 +86,10 @@ fn each_source_is_made_of_the_policy_and_the_environment() {
             AZURE,
             "type: entra, tenant_id: t, client_id: c, client_secret: s",
             unset as Environment,
-            "Entra(Application { token_url: https://login.microsoftonline.com/t/oauth2/v2.0/token, client_id: \
-             \"c\", scope: \"https://cognitiveservices.azure.com/.default\", proof: Secret((secret)) })",
+            "Entra(Application { token_url: https://login.microsoftonline.com/t/oauth2/v2.0/\
+                token, client_id: \
+             \"c\", scope: \"https://cognitiveservices.azure.com/.default\", proof: \
+             Secret((secret)) })",
         ),
         (
             AZURE,
@@ -95,7 +97,8 @@ fn each_source_is_made_of_the_policy_and_the_environment() {
             clouds,
             "Entra(Application { token_url: \
              https://login.microsoftonline.us/tenant-of-webhook/oauth2/v2.0/token, client_id: \
-             \"client-of-webhook\", scope: \"https://cognitiveservices.azure.com/.default\", proof: \
+             \"client-of-webhook\", scope: \"https://cognitiveservices.azure.com/.default\", \
+             proof: \
              File(\"/var/run/token\") })",
         ),
         (
@@ -111,14 +114,16 @@ fn each_source_is_made_of_the_policy_and_the_environment() {
             "type: entra, credentials: managed_identity, client_id: c d",
             unset,
             "Entra(ManagedIdentity { address: http://169.254.169.254/metadata/identity/oauth2/token\
-             ?api-version=2018-02-01&resource=https%3A%2F%2Fcognitiveservices%2Eazure%2Ecom&client_id=c%20d, \
+             ?api-version=2018-02-01&resource=https%3A%2F%2Fcognitiveservices%2Eazure%2Ecom&\
+             client_id=c%20d, \
              header: None })",
         ),
         (
             AZURE,
             "type: entra, credentials: managed_identity",
             clouds,
-            "Entra(ManagedIdentity { address: http://127.0.0.1:42356/msi/token?api-version=2019-08-01\
+            "Entra(ManagedIdentity { address: http://127.0.0.1:42356/msi/\
+                token?api-version=2019-08-01\
              &resource=https%3A%2F%2Fcognitiveservices%2Eazure%2Ecom, header: Some((secret)) })",
         ),
         (
@@ -140,7 +145,8 @@ fn each_source_is_made_of_the_policy_and_the_environment() {
             "type: aws, credentials: web_identity",
             clouds,
             "Aws { region: \"eu-central-1\", source: WebIdentity { token_url: \
-             https://sts.eu-central-1.amazonaws.com/, role_arn: \"arn:aws:iam::1:role/r\", session_name: \
+             https://sts.eu-central-1.amazonaws.com/, role_arn: \"arn:aws:iam::1:role/r\", \
+             session_name: \
              \"tollgate\", token_file: \"/var/run/aws\" } }",
         ),
         (
@@ -160,7 +166,8 @@ fn each_source_is_made_of_the_policy_and_the_environment() {
             GEMINI,
             gcp_file,
             unset,
-            "Gcp { quota_project: None, source: ServiceAccount { file: \"key-to-come.json\", token_url: \
+            "Gcp { quota_project: None, source: ServiceAccount { file: \"key-to-come.json\", \
+                token_url: \
              None } }",
         ),
         (

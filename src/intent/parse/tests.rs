@@ -34,7 +34,8 @@ const AROUND: &[&str] = &[
     r#"[{"category":"billing","priority":"low","confidence":0.9}]"#,
     r#"{"category":"billing","priority":"low","confidence":0.9} {"category":"technical","priority":"vip","confidence":1}"#,
     r#""{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}""#,
-    "<think>It may be {\"category\":\"technical\"}.</think>\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
+    "<think>It may be {\"category\":\"technical\"}.</\
+        think>\n{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
     "<thinking>hm</thinking>{\"category\":\"billing\",\"priority\":\"low\",\"confidence\":0.9}",
     // Almost JSON.
     "{'category': 'billing', 'priority': 'low', 'confidence': 0.9}",

@@ -110,8 +110,8 @@ fn served<'p>(
 }
 
 /// The provider that would have been asked, if it is another than the one that was. Which of the
-/// targets that share calls by weight was chosen is chance, and no difference. `force`: the policy of
-/// the row, if it is known. `asked`: the model that would have been asked for.
+/// targets that share calls by weight was chosen is chance, and no difference. `force`: the policy
+/// of the row, if it is known. `asked`: the model that would have been asked for.
 pub(crate) fn other(
     force: Option<&Policy>,
     row: &LoggedCall<'_>,

@@ -11,8 +11,10 @@ use crate::limit::caps::Scope;
 
 fn policy(text: &str) -> Policy {
     let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("file");
-    let keys = "auth: {accept: [jwt, key, anonymous], jwt: {secret: a-secret-of-enough-bytes-for-hs256}, \
-        keys: [{name: ci, org: acme, sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"}]}\n";
+    let keys = "auth: {accept: [jwt, key, anonymous], jwt: {secret: \
+        a-secret-of-enough-bytes-for-hs256}, \
+        keys: [{name: ci, org: acme, \
+        sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"}]}\n";
     let text = if text.contains("auth:") { text.to_owned() } else { [keys, text].concat() };
     std::fs::write(file.path(), text).expect("a policy");
     load(Some(file.path())).expect("a good policy").policy
@@ -208,7 +210,8 @@ fn check(force: &str, candidate: &str) -> (u64, u64, u64) {
 #[test]
 fn a_replay_gives_the_verdict_of_enforcement_call_by_call() {
     let open = format!(
-        "{PROVIDERS}routing: {{default: [one]}}\nlimits: {{requests_per_minute: 100000, burst: 100000}}\n"
+        "{PROVIDERS}routing: {{default: [one]}}\nlimits: {{requests_per_minute: 100000, burst: \
+            100000}}\n"
     );
     // Requests, of organisations, keys and users, and calls in flight.
     let requests = format!(
@@ -221,7 +224,8 @@ fn a_replay_gives_the_verdict_of_enforcement_call_by_call() {
     // Tokens and money, by model too, over the end of a day.
     let usage = format!(
         "{PROVIDERS}routing: {{default: [one]}}\nlimits: {{requests_per_minute: 100000, burst: \
-         100000, tokens_per_minute: 60000, usd_per_day: 2, each_user: {{usd_per_day: 0.6}}, models: \
+         100000, tokens_per_minute: 60000, usd_per_day: 2, each_user: {{usd_per_day: 0.6}}, \
+         models: \
          [{{match: 'gpt-4o*', tokens_per_minute: 40000}}]}}\n"
     );
     let (refused, ..) = check(&open, &usage);
@@ -248,10 +252,14 @@ fn a_replay_gives_the_verdict_of_enforcement_call_by_call() {
 #[test]
 fn a_key_that_is_gone_is_refused() {
     let open = format!(
-        "{PROVIDERS}routing: {{default: [one]}}\nlimits: {{burst: 100000, requests_per_minute: 100000}}\n"
+        "{PROVIDERS}routing: {{default: [one]}}\nlimits: {{burst: 100000, requests_per_minute: \
+            100000}}\n"
     );
     let without = format!(
-        "auth: {{accept: [jwt, key, anonymous], jwt: {{secret: a-secret-of-enough-bytes-for-hs256}}, keys: [{{name: other, org: acme, sha256: \"1111111111111111111111111111111111111111111111111111111111111111\"}}]}}\n{open}"
+        "auth: {{accept: [jwt, key, anonymous], jwt: {{secret: \
+            a-secret-of-enough-bytes-for-hs256}}, keys: [{{name: other, org: acme, \
+            sha256: \"1111111111111111111111111111111111111111111111111111111111111111\"}}]}\
+            }\n{open}"
     );
     let (force, candidate) = (policy(&open), policy(&without));
     let mut replay = Replay::new(&candidate, &force);
@@ -345,7 +353,8 @@ fn over_a_budget_a_call_is_downgraded_and_not_refused() {
         "prices: [{model: dear, input: 100, output: 100}, {model: cheap, input: 1, output: 1}]\n";
     let guided = |more: &str| {
         format!(
-            "{open}{prices}limits: {{usd_per_day: 0.003, on_exhausted: {{downgrade: {{model: cheap}}}}{more}}}\n"
+            "{open}{prices}limits: {{usd_per_day: 0.003, on_exhausted: {{downgrade: {{model: \
+                cheap}}}}{more}}}\n"
         )
     };
     let force = policy(&open);

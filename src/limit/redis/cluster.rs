@@ -1,10 +1,10 @@
 //! The masters of a Redis Cluster and their slots, followed as they change.
 //!
 //! Every connected master is asked (`CLUSTER SLOTS`), and the answer that most of them give holds;
-//! where none is connected, the configured addresses and all nodes seen before are asked. Slots that
-//! a server redirected since then are at the server that it named. The cluster is looked at when a
-//! server fails or redirects, five times a second while any slot is without a server, and now and
-//! then otherwise.
+//! where none is connected, the configured addresses and all nodes seen before are asked. Slots
+//! that a server redirected since then are at the server that it named. The cluster is looked at
+//! when a server fails or redirects, five times a second while any slot is without a server, and
+//! now and then otherwise.
 
 use std::collections::HashMap;
 use std::sync::Arc;

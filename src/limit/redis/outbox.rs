@@ -1,9 +1,9 @@
 //! The use of calls that are over, on its way to the store.
 //!
 //! Guarantees: a settlement is sent once, as a second time could free twice; one whose server is
-//! away waits, at most [`SETTLEMENTS_MAX`] of them; one script has calls of one organisation where a
-//! cluster keeps organisations apart. Does not: keep a settlement of which it is unknown whether it
-//! was taken; the reservation stays used then, and places in flight expire.
+//! away waits, at most [`SETTLEMENTS_MAX`] of them; one script has calls of one organisation where
+//! a cluster keeps organisations apart. Does not: keep a settlement of which it is unknown whether
+//! it was taken; the reservation stays used then, and places in flight expire.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

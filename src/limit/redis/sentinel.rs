@@ -2,9 +2,9 @@
 //!
 //! Every sentinel is asked ten times a second, on a connection of its own; the address of the
 //! highest configuration epoch holds, so that a sentinel which has not heard of a switch yet is not
-//! believed. While a sentinel says that a fail-over is in progress, no call is sent to the master: a
-//! planned one leaves the old master writable, and its counts would not reach the new one. With the
-//! switch, connections to the old master end. If no sentinel answers, the last master stays.
+//! believed. While a sentinel says that a fail-over is in progress, no call is sent to the master:
+//! a planned one leaves the old master writable, and its counts would not reach the new one. With
+//! the switch, connections to the old master end. If no sentinel answers, the last master stays.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -65,7 +65,8 @@ pub(crate) async fn call(
     let (method, body) =
         if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: \
+            {}\r\n\r\n",
         body.len()
     );
     stream.write_all((head + &body).as_bytes()).await.unwrap();

@@ -1,9 +1,9 @@
 //! The limits that are closest to exhaustion, for operators.
 //!
 //! Looks at everything that is counted in this process, a part of the map at a time; calls wait at
-//! most for such a part. Guarantees: the list is bounded, the fullest first; a limit that the policy
-//! no longer has is not in it. Does not: ask a store that replicas share (this process counts the
-//! calls that it admitted itself).
+//! most for such a part. Guarantees: the list is bounded, the fullest first; a limit that the
+//! policy no longer has is not in it. Does not: ask a store that replicas share (this process
+//! counts the calls that it admitted itself).
 
 use crate::clock::Nanos;
 use crate::config::policy::Policy;

@@ -101,7 +101,8 @@ impl From<Denied> for Denial {
 type Passed = (Decision, Option<Reservation>);
 
 impl Walk<'_> {
-    /// Stage 4. A call that is refused leaves a (folded) row here. `budgets` is `Refuse` or `Guide`.
+    /// Stage 4. A call that is refused leaves a (folded) row here. `budgets` is `Refuse` or
+    /// `Guide`.
     pub async fn admit(
         &self,
         caller: &Caller,

@@ -141,7 +141,8 @@ async fn rewritten(
 
 /// The refusal of an answer in which values of others cannot be found.
 fn unreadable() -> Refusal {
-    let message = "the provider's answer could not be read, and this policy takes personal data out of \
+    let message = "the provider's answer could not be read, and this policy takes personal data \
+        out of \
                    answers; it was not passed on";
     Refusal::new(Code::ProviderAnswerInvalid, message)
 }

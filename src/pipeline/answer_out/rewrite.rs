@@ -1,12 +1,12 @@
 //! A provider's answer as its caller gets it: values of others taken out, and the caller's own put
 //! back, where the policy of the organisation says so.
 //!
-//! Stage 11 of the walk, between what was read of the provider (and noted for usage and log) and the
-//! client; a translated answer comes translated. Promises: values of others are taken out before
-//! values are put back, so that no value is looked at twice; only what changes is written anew; an
-//! answer that cannot be read is an error where values of others have to be taken out, and passes
-//! where they need not. Does not: find values or placeholders (`redact` does), or touch what the log
-//! keeps.
+//! Stage 11 of the walk, between what was read of the provider (and noted for usage and log) and
+//! the client; a translated answer comes translated. Promises: values of others are taken out
+//! before values are put back, so that no value is looked at twice; only what changes is written
+//! anew; an answer that cannot be read is an error where values of others have to be taken out, and
+//! passes where they need not. Does not: find values or placeholders (`redact` does), or touch what
+//! the log keeps.
 
 use std::sync::Arc;
 

@@ -427,8 +427,8 @@ impl Tee {
         }
     }
 
-    /// Makes ready what was held back of an answer that broke off: not where it may be the beginning
-    /// of a value of others.
+    /// Makes ready what was held back of an answer that broke off: not where it may be the
+    /// beginning of a value of others.
     fn break_off(&mut self) {
         match &mut self.kind {
             TeeKind::Plain { rewrite: Some(rewrite), .. } => {

@@ -243,7 +243,8 @@ impl Record {
         self.seen().is_some_and(|seen| lock(seen).facts.json_answer)
     }
 
-    /// The changes that the answer of this call gets; it was translated if `translated`. Asked once.
+    /// The changes that the answer of this call gets; it was translated if `translated`. Asked
+    /// once.
     pub fn rewriting(&mut self, translated: bool) -> Rewriting {
         let json = self.answers_json();
         let values = self.values.take().filter(|values| !values.is_empty());

@@ -91,8 +91,8 @@ impl Record {
     }
 
     /// The usage with which limits are settled, tokens and money. An answer without known usage
-    /// used what was reserved for it; a call that a provider refused, that never reached one, or that
-    /// the cache answered, used nothing.
+    /// used what was reserved for it; a call that a provider refused, that never reached one, or
+    /// that the cache answered, used nothing.
     pub(super) fn used_of_limits(&self, outcome: Outcome, is_hit: bool) -> Option<(u64, u64)> {
         let row = &self.row;
         let cost = u64::try_from(row.cost_nano_usd.unwrap_or(0)).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! The costs of ClickHouse, computed again.
 //!
 //! Guarantees: after a run that ended well, the roll-ups of the stretch have the costs of the rows;
-//! an interrupted run is mended by the next one; on a cluster, every server has the new costs before
-//! its rows are changed. Does not: change replicated tables if no cluster is configured.
+//! an interrupted run is mended by the next one; on a cluster, every server has the new costs
+//! before its rows are changed. Does not: change replicated tables if no cluster is configured.
 
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Repricing: the new costs go into a table of their own, then one mutation takes them over.
 ///
 /// A mutation rewrites two columns of every part it touches, so there is one for many rows. Each
-/// server looks the costs up in a `Join` table of its own. On a cluster, they go into a table that is
-/// replicated to all servers, and from there into the table of each.
+/// server looks the costs up in a `Join` table of its own. On a cluster, they go into a table that
+/// is replicated to all servers, and from there into the table of each.
 /// Each run has a table of its own, so that two runs do not disturb each other; it is dropped at
 /// the end, also of a run that fails.
 pub(crate) struct ClickHouseLedger {

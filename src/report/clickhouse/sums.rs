@@ -103,8 +103,8 @@ fn moment(ms: i64) -> String {
     format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS))
 }
 
-/// All parts of a question with what `select` adds to the keys; `None` if there is none. `all` is the
-/// end of the tables' names.
+/// All parts of a question with what `select` adds to the keys; `None` if there is none. `all` is
+/// the end of the tables' names.
 fn parts(question: &Question<'_>, all: &str, select: impl Fn(Source) -> String) -> Option<Bound> {
     let mut pieces = Pieces::of(question.stretch, question.grain());
     pieces.hours.append(&mut pieces.days);

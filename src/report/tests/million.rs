@@ -1,6 +1,7 @@
 //! By hand: a log of a million rows, and how long the questions of the operators' pages take.
 //!
-//!     TOLLGATE_ROWS=1000000 TOLLGATE_DATA=/tmp/rows cargo test --lib by_hand_ -- --ignored --nocapture
+//!     TOLLGATE_ROWS=1000000 TOLLGATE_DATA=/tmp/rows cargo test --lib by_hand_ -- --ignored
+//!     --nocapture
 //!
 //! The rows lie in the last thirty days, of two hundred organisations, eight models and three
 //! providers; each has captured texts. The folder can be the `data_dir` of a gateway afterwards.

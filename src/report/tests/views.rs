@@ -219,7 +219,8 @@ fn days_and_views_are_what_brute_force_finds() {
     assert_eq!(lines(errors), errors_hourly(&rows));
     let daily = "SELECT day, org_id, provider, model, route, calls, errors, rate_limited, \
         input_tokens, output_tokens,
-                        CAST(round(coalesce(cost_usd, 0) * 1e9) AS INTEGER), p50_ms, p95_ms, p99_ms FROM \
+                        CAST(round(coalesce(cost_usd, 0) * 1e9) AS INTEGER), p50_ms, p95_ms, \
+                        p99_ms FROM \
                         daily_summary ORDER BY 1, 2, 3, 4, 5";
     assert_eq!(lines(daily), daily_summary(&rows));
 }

@@ -6,8 +6,8 @@
 //! `schedule`), or keep the token.
 //!
 //! # Source
-//! Microsoft Entra ID, "Acquire an access token from a VM"; ECS, "Task IAM role"; EC2, "Use IMDSv2";
-//! Google Cloud, "Metadata server", read November 2026.
+//! Microsoft Entra ID, "Acquire an access token from a VM"; ECS, "Task IAM role"; EC2, "Use
+//! IMDSv2"; Google Cloud, "Metadata server", read November 2026.
 
 use std::io::Read as _;
 use std::net::IpAddr;

@@ -277,8 +277,8 @@ pub fn region(provider: &Provider) -> &str {
     }
 }
 
-/// Whether a refusal says that the token itself is not accepted (any more): at AWS, a 403 with one of
-/// these names.
+/// Whether a refusal says that the token itself is not accepted (any more): at AWS, a 403 with one
+/// of these names.
 pub fn is_about_token(status: StatusCode, headers: &HeaderMap) -> bool {
     const NAMES: [&str; 3] =
         ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"];

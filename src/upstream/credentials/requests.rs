@@ -202,7 +202,8 @@ mod tests {
         let scope = "https://cognitiveservices.azure.com/.default";
         assert_eq!(
             text(entra("id", scope, ("client_secret", "a~b.c+d/e=f&g=h %"))),
-            "grant_type=client_credentials&client_id=id&scope=https%3A%2F%2Fcognitiveservices.azure.com\
+            "grant_type=client_credentials&client_id=id&\
+                scope=https%3A%2F%2Fcognitiveservices.azure.com\
              %2F.default&client_secret=a~b.c%2Bd%2Fe%3Df%26g%3Dh%20%25"
         );
         assert!(
@@ -213,7 +214,8 @@ mod tests {
         );
         assert_eq!(
             text(web_identity("arn:aws:iam::1:role/r", "s", "t")),
-            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr\
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&\
+                RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr\
              &RoleSessionName=s&WebIdentityToken=t"
         );
     }
@@ -269,7 +271,8 @@ mod tests {
             told(401, entra),
             (Kind::Lasting, "status 401, invalid_client, AADSTS7000215, trace_id 8f-1".to_owned())
         );
-        let sts = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>no\
+        let sts = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</\
+            Code><Message>no\
             </Message></Error><RequestId>r1</RequestId></ErrorResponse>";
         assert_eq!(
             told(400, sts),

@@ -58,7 +58,8 @@ impl Schedule {
         self.due
     }
 
-    /// A fetch that began at `asked` brought a token that lives until `ends`. `chance` is from 0 to 1.
+    /// A fetch that began at `asked` brought a token that lives until `ends`. `chance` is from 0 to
+    /// 1.
     pub fn succeeded(&mut self, asked: Nanos, ends: Nanos, now: Nanos, chance: f64) {
         let life = ends.since(asked);
         let lead = (life / LEAD_PART).clamp(LEAD_MIN, LEAD_MAX);
@@ -86,7 +87,8 @@ impl Schedule {
         self.due = now.plus(wait.max(PAUSE_MIN));
     }
 
-    /// A provider has refused the token that is in use. Whether the next fetch is earlier than it was.
+    /// A provider has refused the token that is in use. Whether the next fetch is earlier than it
+    /// was.
     pub fn suspected(&mut self, now: Nanos) -> bool {
         let at = match self.suspect_at {
             Some(last) => last.plus(SUSPECT_EVERY).max(now),

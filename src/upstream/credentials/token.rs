@@ -358,10 +358,13 @@ mod tests {
 
     #[test]
     fn keys_are_read_in_any_order_and_unescaped() {
-        let xml = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-            <AssumeRoleWithWebIdentityResult><SubjectFromWebIdentityToken>x</SubjectFromWebIdentityToken>\
+        let xml = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/\
+            2011-06-15/\">\
+            <AssumeRoleWithWebIdentityResult><SubjectFromWebIdentityToken>x</\
+            SubjectFromWebIdentityToken>\
             <Credentials><Expiration>2025-11-30T12:00:00Z</Expiration><SessionToken>to&amp;k&lt;en==\
-            </SessionToken>\n<SecretAccessKey>a/b+c</SecretAccessKey><AccessKeyId>ASIAX</AccessKeyId>\
+            </SessionToken>\n<SecretAccessKey>a/b+c</SecretAccessKey><AccessKeyId>ASIAX</\
+            AccessKeyId>\
             </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>";
         let (token, is_assumed) = keys_in_xml(xml.as_bytes(), NOW).expect("keys");
         let expected = ("ASIAX".into(), "a/b+c".into(), "to&k<en==".into());

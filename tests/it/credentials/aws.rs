@@ -12,7 +12,8 @@ const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 /// A provider of kind bedrock with this `auth`.
 fn bedrock(at: &Provider, auth: &str) -> String {
     format!(
-        "bedrock: {{kind: bedrock, base_url: \"http://{}\", auth: {{type: aws, region: eu-central-1, {auth}}}}}\n",
+        "bedrock: {{kind: bedrock, base_url: \"http://{}\", auth: {{type: aws, region: \
+            eu-central-1, {auth}}}}}\n",
         at.address
     )
 }
@@ -164,7 +165,8 @@ fn native_messages_at_bedrock_are_gathered_and_signed() {
         "usage": {"input_tokens": 20, "output_tokens": 7}});
     llm.always(step::json(200, &answer));
     let providers = format!(
-        "aws: {{kind: anthropic, base_url: \"http://{}/anthropic/v1\", auth: {{type: aws, region: eu-central-1, \
+        "aws: {{kind: anthropic, base_url: \"http://{}/anthropic/v1\", auth: {{type: aws, region: \
+            eu-central-1, \
          {OWN_AUTH}}}}}",
         llm.address
     );
@@ -185,7 +187,8 @@ fn sts(id: &str, secret: &str, session: &str, until: &str) -> Step {
     let xml = format!(
         "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
          <AssumeRoleWithWebIdentityResult><Credentials><SessionToken>{session}</SessionToken>\
-         <Expiration>{until}</Expiration><SecretAccessKey>{secret}</SecretAccessKey><AccessKeyId>{id}</AccessKeyId>\
+         <Expiration>{until}</Expiration><SecretAccessKey>{secret}</\
+         SecretAccessKey><AccessKeyId>{id}</AccessKeyId>\
          </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
     );
     step::with_headers(200, &[("content-type", "text/xml")], xml.as_bytes())
@@ -210,7 +213,8 @@ fn a_role_is_taken_for_the_token_in_a_file_and_its_keys_are_replaced() {
     call(&gateway, MODEL, false).ok();
     assert_eq!(
         endpoint.only().text(),
-        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012\
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&\
+            RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012\
          %3Arole%2Ftollgate&RoleSessionName=of-the-test&WebIdentityToken=eyJ.web.identity"
     );
     let first = Keys { id: "ASIA1", secret: "first/secret", session: Some("session&1==") };

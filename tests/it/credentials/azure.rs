@@ -21,7 +21,8 @@ fn azure(name: &str, at: &Provider, auth: &str) -> String {
 /// The secret of an application, at this token endpoint.
 fn application(entra: &Provider, secret: &str) -> String {
     format!(
-        "tenant_id: t, client_id: app-1, client_secret: \"{secret}\", token_url: \"http://{}/t/token\"",
+        "tenant_id: t, client_id: app-1, client_secret: \"{secret}\", \
+            token_url: \"http://{}/t/token\"",
         entra.address
     )
 }
@@ -54,7 +55,8 @@ fn a_token_is_fetched_by_a_form_and_shown_as_a_bearer() {
     assert_eq!(asked.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(
         asked.text(),
-        "grant_type=client_credentials&client_id=app-1&scope=https%3A%2F%2Fcognitiveservices.azure.com\
+        "grant_type=client_credentials&client_id=app-1&\
+            scope=https%3A%2F%2Fcognitiveservices.azure.com\
          %2F.default&client_secret=s3cr~t.%2B%2F%3Dvalue"
     );
     assert_eq!(entra.seen().len(), 1, "one fetch for both calls");
@@ -103,7 +105,8 @@ fn managed_identities_are_asked_at_the_machine_or_at_the_app() {
     machine.always(step::json(200, &json!({"access_token": "tok-vm", "expires_in": "3599"})));
     app.always(step::json(200, &json!({"access_token": "tok-app", "expires_on": "4102444800"})));
     let auth = format!(
-        "credentials: managed_identity, client_id: mi-1, token_url: \"http://{}/metadata/identity/oauth2/token\"",
+        "credentials: managed_identity, client_id: mi-1, token_url: \"http://{}/metadata/identity/\
+            oauth2/token\"",
         machine.address
     );
     let at_machine = setup(&llm, &azure("azure", &llm, &auth), "azure").start();
@@ -386,7 +389,8 @@ fn a_target_without_a_key_ends_the_call_only_if_it_is_the_last() {
     let (first, second) = (Provider::start(), Provider::start());
     first.always(step::error(401, "invalid_api_key"));
     let providers = format!(
-        "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a-key}}\nb: {{kind: openai, base_url: \
+        "a: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-a-key}}\nb: {{kind: openai, \
+            base_url: \
          \"http://{}/v1\", api_key: sk-b-key}}",
         first.address, second.address
     );

@@ -101,7 +101,8 @@ fn claude_at_vertex_has_the_same_credential() {
     llm.always(step::json(200, &answer));
     machine.always(of_metadata("ya29.shared"));
     let claude = format!(
-        "claude: {{kind: anthropic, base_url: \"http://{}/v1/projects/p/locations/l/publishers/anthropic\", auth: \
+        "claude: {{kind: anthropic, base_url: \"http://{}/v1/projects/p/locations/l/publishers/\
+            anthropic\", auth: \
          {{type: gcp, credentials: metadata}}}}\n",
         llm.address
     );

@@ -63,12 +63,14 @@ fn every_server_that_is_used_is_asked_once_for_something_free() {
          \x20 gemini: {{kind: gemini, base_url: \"http://{}/v1beta\", api_key: sk-gemini}}\n\
          \x20 bedrock: {{kind: bedrock, base_url: \"http://{}\", auth: {{type: aws, region: x-1, \
          access_key_id: AKIA, secret_access_key: s}}}}\n\
-         \x20 azure: {{kind: azure_openai, base_url: \"http://{}\", auth: {{type: entra, tenant_id: t, \
+         \x20 azure: {{kind: azure_openai, base_url: \"http://{}\", auth: {{type: entra, \
+         tenant_id: t, \
          client_id: c, client_secret: sk-entra, token_url: \"http://{}/\"}}}}\n\
          \x20 gone: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-gone}}\n\
          \x20 keyless: {{kind: openai, base_url: \"http://{}/v1\"}}\n\
          \x20 unused: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-unused}}\n\
-         routing: {{default: [good, bad, gemini, {{provider: bedrock, model: m-1}}, azure, gone, keyless]}}\n\
+         routing: {{default: [good, bad, gemini, {{provider: bedrock, model: m-1}}, azure, gone, \
+         keyless]}}\n\
          intent: {{provider: good}}\n",
         good.address,
         bad.address,
@@ -128,8 +130,10 @@ fn a_token_is_fetched_and_shown_and_a_server_that_hangs_is_left() {
     keys.always(step::json(404, &json!({})));
     hangs.always(vec![Act::Hold]);
     let text = format!(
-        "auth: {{accept: [jwt], jwt: {{jwks: 'http://{}/keys', algorithms: [RS256]}}}}\nproviders:\n\
-         \x20 azure: {{kind: azure_openai, base_url: \"http://{}\", auth: {{type: entra, tenant_id: t, \
+        "auth: {{accept: [jwt], jwt: {{jwks: 'http://{}/keys', algorithms: \
+            [RS256]}}}}\nproviders:\n\
+         \x20 azure: {{kind: azure_openai, base_url: \"http://{}\", auth: {{type: entra, \
+         tenant_id: t, \
          client_id: c, client_secret: s, token_url: \"http://{}/\"}}}}\n\
          \x20 hangs: {{kind: openai, base_url: \"http://{}/v1\", api_key: sk-1}}\n\
          routing: {{default: [azure, hangs]}}\n",
@@ -150,7 +154,8 @@ fn a_token_is_fetched_and_shown_and_a_server_that_hangs_is_left() {
 
 #[test]
 fn problems_have_the_same_places_in_every_form() {
-    let text = "auth: {accept: [key]}\nlimits: {burst: 0, brust: 1}\nproviders: {a: {base_url: 'http://x/v1'}}\n";
+    let text = "auth: {accept: [key]}\nlimits: {burst: 0, brust: 1}\nproviders: {a: {base_url: \
+        'http://x/v1'}}\n";
     let lines = out(&check(text, &[]));
     let output = check(text, &["--format", "json"]);
     assert!(out(&output).starts_with("{\"version\":1,"), "{}", out(&output));
@@ -188,14 +193,18 @@ fn problems_have_the_same_places_in_every_form() {
     let github = out(&check(text, &["--format", "github"]));
     assert_eq!(github.lines().count(), problems.len());
     assert!(
-        github.starts_with("::error file=all.yaml,line=2,col=17,endColumn=18,title=limits.burst::0 is not allowed; "),
+        github.starts_with(
+            "::error file=all.yaml,line=2,col=17,endColumn=18,\
+            title=limits.burst::0 is not allowed; "
+        ),
         "{github}"
     );
 }
 
 #[test]
 fn warnings_have_the_place_of_their_key_and_are_no_failure() {
-    let text = "auth: {accept: [key]}\nproviders:\n  a: {base_url: 'http://x.example/v1', api_key: k}\n\
+    let text = "auth: {accept: [key]}\nproviders:\n  a: {base_url: 'http://x.example/v1', \
+        api_key: k}\n\
                 routing: {default: [a]}\n";
     let output = check(text, &["--format", "json"]);
     assert_eq!(output.status.code(), Some(0));

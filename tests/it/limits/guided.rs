@@ -81,7 +81,8 @@ fn never_a_model_that_the_caller_may_not_use_and_never_past_its_own_limits() {
     let key = "tg-a-key-for-the-dear-model-alone";
     let sha = sha256(key);
     let auth = format!(
-        "accept: [jwt, key]\njwt: {{secret: \"{SECRET}\"}}\nkeys: [{{name: ci, org: acme, sha256: \"{sha}\", models: [dear]}}]"
+        "accept: [jwt, key]\njwt: {{secret: \"{SECRET}\"}}\nkeys: [{{name: ci, org: acme, \
+            sha256: \"{sha}\", models: [dear]}}]"
     );
     let gateway = setup(&provider, limits).section("auth", &auth).start();
     // The highest cost of a call is more than the budget: it counts as all of it.
@@ -107,7 +108,8 @@ fn without_a_cheaper_model_a_budget_refuses_as_before() {
     let provider = Provider::start();
     let gateway = setup(
         &provider,
-        "usd_per_month: 0.001, each_user: {usd_per_day: 1}, orgs: {other: {on_exhausted: {downgrade: {model: cheap}}}}",
+        "usd_per_month: 0.001, each_user: {usd_per_day: 1}, orgs: {other: {on_exhausted: \
+            {downgrade: {model: cheap}}}}",
     )
     .start();
     let used = ask(&gateway, "acme", "dear");

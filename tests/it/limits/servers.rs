@@ -251,7 +251,8 @@ fn a_user_with_the_documented_rights_is_enough_and_refusals_are_told_once() {
         )
     };
     let limits = "{requests_per_minute: 60000, burst: 60000, fail: closed, lease_percent: 1, \
-                  orgs: {strict: {strict: true, lease_percent: 0, requests_per_minute: 100, burst: 100}, \
+                  orgs: {strict: {strict: true, lease_percent: 0, requests_per_minute: 100, \
+                  burst: 100}, \
                   full: {calls_in_flight: 10, tokens_per_minute: 100000, usd_per_day: 5, \
                   usd_per_month: 50}}}";
     let gateway = start(setup(&provider, &store("change-me"), limits));

@@ -2,8 +2,9 @@
 //! speaks raw bytes.
 //!
 //! Everything goes over real sockets on loopback; ports are chosen by the system; waits are polls
-//! with a deadline. No test reads a clock or the memory of a process: `within` is the only reader of
-//! time, and a test that needs a duration takes it from the gateway's rows (`span`, `latency_ms`).
+//! with a deadline. No test reads a clock or the memory of a process: `within` is the only reader
+//! of time, and a test that needs a duration takes it from the gateway's rows (`span`,
+//! `latency_ms`).
 
 pub mod between;
 mod client;

@@ -31,7 +31,8 @@ impl Prometheus {
         let config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{}]\n\
-             scrape_configs: [{{job_name: tollgate, static_configs: [{{targets: [\"{target}\"]}}]}}]\n",
+             scrape_configs: [{{job_name: tollgate, static_configs: [{{targets: \
+             [\"{target}\"]}}]}}]\n",
             rules.join(", ")
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).expect("written");

@@ -1,5 +1,5 @@
-//! A proxy between a gateway and its provider, with tunnels and with absolute form, that can fail in
-//! every way. It remembers every byte that it got.
+//! A proxy between a gateway and its provider, with tunnels and with absolute form, that can fail
+//! in every way. It remembers every byte that it got.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

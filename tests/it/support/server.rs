@@ -192,7 +192,8 @@ fn config(folder: &str, port: u16) -> String {
     format!(
         "<?xml version=\"1.0\"?>
 <yandex>
-  <logger><level>warning</level><log>{folder}/log/log</log><errorlog>{folder}/log/errors</errorlog></logger>
+  <logger><level>warning</level><log>{folder}/log/log</log><errorlog>{folder}/log/errors</\
+  errorlog></logger>
   <listen_host>127.0.0.1</listen_host>
   <http_port>{port}</http_port>
   <path>{folder}/data/</path>
@@ -210,10 +211,13 @@ fn config(folder: &str, port: u16) -> String {
 
 const USERS: &str = "<?xml version=\"1.0\"?>
 <yandex>
-  <profiles><default><max_memory_usage>2000000000</max_memory_usage><max_threads>2</max_threads></default></profiles>
-  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>
+  <profiles><default><max_memory_usage>2000000000</max_memory_usage><max_threads>2</max_threads></\
+  default></profiles>
+  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</\
+  profile>
     <quota>default</quota></default></users>
-  <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</errors><result_rows>0</result_rows>
+  <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</\
+  errors><result_rows>0</result_rows>
     <read_rows>0</read_rows><execution_time>0</execution_time></interval></default></quotas>
 </yandex>
 ";

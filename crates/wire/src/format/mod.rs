@@ -372,7 +372,8 @@ mod tests {
             message: "gone",
             sequence_number: 7,
         };
-        let openai = "data: {\"error\":{\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\
+        let openai = "data: {\"error\":{\"code\":\"provider_\
+            unavailable\",\"message\":\"gone\",\"param\":null,\
                       \"type\":\"service_unavailable_error\"}}\n\n";
         let responses = "event: error\ndata: \
             {\"code\":\"provider_unavailable\",\"message\":\"gone\",\"param\":null,\

@@ -1,6 +1,7 @@
 //! OpenAI's `images/generations`, `images/edits` and `images/variations`.
 //!
-//! The last two take forms with pictures, the second also JSON. Images are charged by the token: `usage` has `input_tokens` and `output_tokens`.
+//! The last two take forms with pictures, the second also JSON. Images are charged by the token:
+//! `usage` has `input_tokens` and `output_tokens`.
 //!
 //! # Source
 //! OpenAI API reference, read November 2026.

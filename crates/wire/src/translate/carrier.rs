@@ -1,8 +1,8 @@
 //! Carriers: opaque data of one provider in a field of another provider's format.
 //!
 //! A carrier is ASCII: `tg1.` and the maker of the model, a full stop, the data in base64url, and,
-//! where the data is not the signature of the thinking beside it, a full stop and a letter. It holds
-//! opaque data only, never text that may be read: redaction does not look into such fields.
+//! where the data is not the signature of the thinking beside it, a full stop and a letter. It
+//! holds opaque data only, never text that may be read: redaction does not look into such fields.
 //!
 //! Does not check the data: it is the provider's.
 

@@ -1,8 +1,8 @@
 //! Errors of a provider, in the caller's words; and answers that cannot be carried.
 //!
-//! Each format reads its provider's error bodies (`read_error` in its table) and writes the caller's
-//! (`write_error`). The status stays, and the message; names of fields do not, unless they are the
-//! caller's. Does not decide on retries.
+//! Each format reads its provider's error bodies (`read_error` in its table) and writes the
+//! caller's (`write_error`). The status stays, and the message; names of fields do not, unless they
+//! are the caller's. Does not decide on retries.
 
 use crate::format::Format;
 use crate::lenient::{Lenient, Text};
@@ -210,7 +210,8 @@ pub fn status_of_word(word: &str) -> u16 {
 /// use tollgate_wire::Format;
 /// use tollgate_wire::translate::error::{ProviderError, body};
 /// let error = ProviderError::new(529, "overloaded_error", "Overloaded");
-/// let expected = br#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded"}}"#;
+/// let expected =
+/// br#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded"}}"#;
 /// assert_eq!(body(Format::OpenAiChat, &error), expected);
 /// ```
 pub fn body(caller: Format, error: &ProviderError) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! The abilities of a model, by its family: the built-in table, every value of which can be overridden.
+//! The abilities of a model, by its family: the built-in table, every value of which can be
+//! overridden.
 //!
 //! Pure. An unknown Claude counts as the newest, because older ones are known. Of other unknown
 //! models the provider decides: the field is sent, and its error is shown.

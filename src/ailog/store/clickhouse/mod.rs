@@ -340,8 +340,8 @@ async fn send(client: &Client, insert: &str, block: Block<'_>) -> Result<(), Err
     tokio::time::timeout(INSERT_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut))
 }
 
-/// The months of a batch whose rows are stored. An insert makes one part for each month, whole or not
-/// at all, so the first row of a month tells of the others.
+/// The months of a batch whose rows are stored. An insert makes one part for each month, whole or
+/// not at all, so the first row of a month tells of the others.
 async fn stored_months(client: &Client, batch: &Batch) -> Result<BTreeSet<Month>, Error> {
     let (mut months, mut stored) = (BTreeSet::new(), BTreeSet::new());
     for index in 0..batch.rows.len() {

@@ -265,15 +265,16 @@ impl SchemaOptions {
         }
     }
 
-    /// The tables and the view of every column over all shards of the cluster. They hold nothing, so
-    /// they are replaced when columns are added.
+    /// The tables and the view of every column over all shards of the cluster. They hold nothing,
+    /// so they are replaced when columns are added.
     fn distributed(&self) -> String {
         let Some(cluster) = &self.cluster else { return String::new() };
         let database = &self.database;
         let table = |name: &str| {
             format!(
                 "CREATE OR REPLACE TABLE `{database}`.{name}_all ON CLUSTER '{cluster}'\n\
-                 AS `{database}`.{name} ENGINE = Distributed('{cluster}', '{database}', '{name}');\n"
+                 AS `{database}`.{name} ENGINE = Distributed('{cluster}', '{database}', \
+                 '{name}');\n"
             )
         };
         DISTRIBUTED.map(table).concat()
@@ -313,7 +314,8 @@ impl SchemaOptions {
         };
         format!(
             "SELECT\n    toStartOfHour(r.created_at) AS hour,\n    {},\n    \
-             ifNull(r.category, '') AS category,\n    ifNull(r.priority, '') AS priority,\n{},\n    \
+             ifNull(r.category, '') AS category,\n    ifNull(r.priority, '') AS \
+             priority,\n{},\n    \
              sumMap({}) AS latency,\n    sumMapIf({}, r.first_token_ms > 0) AS first_token,\n    \
              max(if(r.outcome IN {ERRORS}, concat(replaceOne(toString(r.created_at), ' ', 'T'), \
              'Z ', toString(r.id), ' ', r.request_id), '')) AS newest\nFROM `{}`.{table} AS r\n\
@@ -349,8 +351,8 @@ pub(crate) struct Repair {
 }
 
 /// Repairs of all roll-ups for a stretch of time, whose whole hours and days are compared; `from`
-/// and `to` are SQL. The database is the current one. On a cluster `all` is [`all_of`] it: all shards
-/// are compared, and this one gets the differences, which are added up with the others.
+/// and `to` are SQL. The database is the current one. On a cluster `all` is [`all_of`] it: all
+/// shards are compared, and this one gets the differences, which are added up with the others.
 pub(crate) fn repairs(from: &str, to: &str, all: &str) -> [Repair; 2] {
     let hourly_keys = ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
     let tag_keys = ["day", "org_id", "tag", "value", "outcome"];

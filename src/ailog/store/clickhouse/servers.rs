@@ -2,8 +2,8 @@
 //!
 //! Guarantees: a server that failed is left alone for 10 s, then for twice as long, at most 60 s,
 //! while another one is there; with one server alone, every try goes to it. One piece of work is at
-//! one server at a time. Each request carries the password that is in force, and each connection has
-//! the files of TLS that are. Does not: spread load.
+//! one server at a time. Each request carries the password that is in force, and each connection
+//! has the files of TLS that are. Does not: spread load.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The table `policy_audit`: the second copy of the audit.
 //!
-//! Guarantees: a record that is there is never changed; what was kept is on the disk. Does not: check
-//! the chain (see the room `audit`).
+//! Guarantees: a record that is there is never changed; what was kept is on the disk. Does not:
+//! check the chain (see the room `audit`).
 
 use rusqlite::{Connection, TransactionBehavior};
 

@@ -1,7 +1,8 @@
 //! Moves the rows of a former layout, in which `ai_log` was one table with all columns.
 //!
 //! When the file is opened, in slices of one transaction each: the space of a slice is used again
-//! by the next one, so the file hardly grows, and an interrupted move is taken up by the next start.
+//! by the next one, so the file hardly grows, and an interrupted move is taken up by the next
+//! start.
 //!
 //! Guarantees: each row is moved once, with its captured texts, and summed up once. Does not: keep
 //! rows whose time or id is none.

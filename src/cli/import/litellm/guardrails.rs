@@ -125,7 +125,8 @@ fn of_one(
                         findings.approximate(&at, "redaction.allow", "whole values are compared");
                     }
                     (false, false) => {
-                        let message = "only addresses and numbers are carried over; words are not detected here";
+                        let message = "only addresses and numbers are carried over; words are not \
+                            detected here";
                         findings.approximate(&at, "redaction.allow", message);
                     }
                 }
@@ -135,7 +136,8 @@ fn of_one(
         }
     }
     if !has_entities {
-        let message = "there is no `pii_entities_config`; LiteLLM masks all of Presidio's entities, Tollgate email and phone";
+        let message = "there is no `pii_entities_config`; LiteLLM masks all of Presidio's \
+            entities, Tollgate email and phone";
         findings.approximate(params, "redaction.entities", message);
         add(entities, "email");
         add(entities, "phone");

@@ -1,4 +1,5 @@
-//! `litellm_settings`, `general_settings` and `environment_variables`: authentication, limits, logs.
+//! `litellm_settings`, `general_settings` and `environment_variables`: authentication, limits,
+//! logs.
 //!
 //! Pure.
 

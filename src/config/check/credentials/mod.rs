@@ -1,8 +1,9 @@
-//! `providers.*.auth`, checked: one source for each credential, of the cloud that the provider is in.
+//! `providers.*.auth`, checked: one source for each credential, of the cloud that the provider is
+//! in.
 //!
 //! Level 2 of the map. Variables of the environment that clouds set are read here, once for each
-//! policy. The one file that is read is a service account's, because its kind decides whether it can
-//! be used at all; one that is not there may still come. Does not fetch anything.
+//! policy. The one file that is read is a service account's, because its kind decides whether it
+//! can be used at all; one that is not there may still come. Does not fetch anything.
 
 mod aws;
 mod entra;

@@ -190,7 +190,8 @@ fn block_rules(block: &Value, role: &str, place: &[Step]) -> Checked {
     }
     let id = block["toolUse"]["toolUseId"].as_str().or(block["toolResult"]["toolUseId"].as_str());
     if id.is_some_and(|id| !is_word(id, b"_.:-")) {
-        let words = "Value at '{place}.toolUseId' failed to satisfy constraint: Member must satisfy \
+        let words = "Value at '{place}.toolUseId' failed to satisfy constraint: Member must \
+            satisfy \
                      regular expression pattern: [a-zA-Z0-9_.:-]+";
         return rule(place, words);
     }

@@ -1,8 +1,9 @@
 //! Signatures against AWS's own test suite, and against cases of Bedrock's paths.
 //!
 //! `vectors.jsonl` is the part of "aws-signing-test-suite" for header signatures, one case in each
-//! line: awslabs/aws-c-auth v0.9.0, `tests/aws-signing-test-suite/v4`, Apache License 2.0. Its cases
-//! of a path with a blank are left out: their path is encoded once, and those of Bedrock are twice.
+//! line: awslabs/aws-c-auth v0.9.0, `tests/aws-signing-test-suite/v4`, Apache License 2.0. Its
+//! cases of a path with a blank are left out: their path is encoded once, and those of Bedrock are
+//! twice.
 
 use aws_lc_rs::hmac;
 use aws_sigv4::http_request::{SessionTokenMode, UriPathNormalizationMode};
@@ -125,7 +126,8 @@ fn the_path_as_it_is_sent_is_encoded_once_more() {
         (
             "127.0.0.1:8443",
             "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/a1",
-            "arn%253Aaws%253Abedrock%253Aeu-central-1%253A123456789012%253Aapplication-inference-profile%252Fa1",
+            "arn%253Aaws%253Abedrock%253Aeu-central-1%253A123456789012%253Aapplication-inference-\
+                profile%252Fa1",
         ),
         ("bedrock-runtime.x.amazonaws.com", "plain", "plain"),
     ] {
@@ -149,7 +151,8 @@ fn the_path_as_it_is_sent_is_encoded_once_more() {
             };
             let names = format!("content-type;host;x-amz-content-sha256;x-amz-date{name}");
             let canonical = format!(
-                "POST\n/model/{canonical_id}/converse\n\ncontent-type:application/json\nhost:{host}\n\
+                "POST\n/model/{canonical_id}/converse\n\ncontent-type:application/\
+                    json\nhost:{host}\n\
                  x-amz-content-sha256:{digest}\nx-amz-date:20261129T101500Z\n{line}\n{names}\n{digest}"
             );
             let expected = by_hand(&canonical, "20261129T101500Z", ("eu-central-1", "bedrock"));

@@ -364,7 +364,8 @@ fn errors_inside_a_stream() {
     assert_eq!((seen.text.as_str(), error.status), ("", 429));
     assert_eq!(
         String::from_utf8(seen.stream.failure_event(failure)).expect("UTF-8"),
-        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"m\"}}\n\n"
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_\
+            error\",\"message\":\"m\"}}\n\n"
     );
 }
 

@@ -23,11 +23,14 @@ const COPIES: &str = "TRUNCATE TABLE `${database}`.ai_captures ${on_cluster};\n\
      SELECT r.created_at, r.id, r.request, r.response FROM `${database}`.ai_rows AS r \
      WHERE (r.request IS NOT NULL OR r.response IS NOT NULL) \
      AND r.created_at > now() - INTERVAL ${captures_days} DAY \
-     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = '${token}';\n\
+     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = \
+     '${token}';\n\
      INSERT INTO `${database}`.ai_hourly ${hourly_names} ${hourly_of ai_rows} \
-     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = '${token}';\n\
+     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = \
+     '${token}';\n\
      INSERT INTO `${database}`.ai_tags ${tags_names} ${tags_of ai_rows} \
-     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = '${token}';\n\
+     SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, insert_deduplication_token = \
+     '${token}';\n\
      ALTER TABLE `${database}`.ai_rows ${on_cluster} DROP COLUMN IF EXISTS request, \
      DROP COLUMN IF EXISTS response, DROP COLUMN IF EXISTS prompt, DROP COLUMN IF EXISTS answer;\n";
 

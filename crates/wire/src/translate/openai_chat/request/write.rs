@@ -217,7 +217,8 @@ fn write_bounds(
 ) -> Result<(), Refused> {
     if let Some(most) = &request.max_tokens {
         if most.value == 0 {
-            let text = "a request for no tokens only warms a cache, which the model's provider does not offer";
+            let text = "a request for no tokens only warms a cache, which the model's provider \
+                does not offer";
             return Err(Refused::unsupported(most.name, text));
         }
         object.number(target.server.max_tokens_field, most.value);

@@ -1,4 +1,5 @@
-//! Requests, answers and streams of `responses`, judged by the documented schemas and by properties.
+//! Requests, answers and streams of `responses`, judged by the documented schemas and by
+//! properties.
 
 mod answers;
 mod counts;

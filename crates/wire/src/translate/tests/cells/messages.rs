@@ -148,7 +148,8 @@ fn calls() -> Vec<Row> {
             .lost(OpenAiChat, content),
         row(&[U, &one, &user(&[result("t1", r#","content":[{"type":"search_result","title":"T","source":"s","content":[{"type":"text","text":"x"}]}]"#)])]),
         row(&[U, &one, &user(&[result("t1", r#","content":[{"type":"text","text":"1"},{"type":"tool_reference","tool_name":"g"}]"#)])])
-            .lost_everywhere("messages[].content[].content[].tool_reference messages[].content[].tool_name"),
+            .lost_everywhere("messages[].content[].content[].tool_reference \
+                messages[].content[].tool_name"),
         row(&[U, &one, &user(&[result("t1", r#","content":[{"type":"text","text":"1","cache_control":{"type":"ephemeral"}}]"#)])])
             .lost_everywhere("cache_control"),
         row(&[U, &one, &user(&[result("t1", r#","content":"1","cache_control":{"type":"ephemeral"}"#)])])
@@ -195,9 +196,12 @@ fn tools() -> Vec<Row> {
             .at(OpenAiChat, "/tool_choice", r#""none""#)
             .at(Gemini, calling, r#"{"mode":"NONE"}"#),
         with(r#""tools":[{"type":"custom","name":"f","description":" ","input_schema":{"type":"object"},"cache_control":{"type":"ephemeral"},"eager_input_streaming":true,"defer_loading":true,"input_examples":[{}],"allowed_callers":["direct"]}]"#)
-            .lost(OpenAiChat, "tools[0].allowed_callers tools[0].cache_control tools[0].defer_loading tools[0].eager_input_streaming tools[0].input_examples")
-            .lost(Gemini, "tools[0].allowed_callers tools[0].cache_control tools[0].defer_loading tools[0].eager_input_streaming tools[0].input_examples")
-            .lost(BedrockConverse, "tools[0].allowed_callers tools[0].defer_loading tools[0].eager_input_streaming tools[0].input_examples")
+            .lost(OpenAiChat, "tools[0].allowed_callers tools[0].cache_control \
+                tools[0].defer_loading tools[0].eager_input_streaming tools[0].input_examples")
+            .lost(Gemini, "tools[0].allowed_callers tools[0].cache_control tools[0].defer_loading \
+                tools[0].eager_input_streaming tools[0].input_examples")
+            .lost(BedrockConverse, "tools[0].allowed_callers tools[0].defer_loading \
+                tools[0].eager_input_streaming tools[0].input_examples")
             .at(BedrockConverse, "/toolConfig/tools/1/cachePoint", r#"{"type":"default"}"#),
         with(r#""tools":[{"name":"f","strict":true,"input_schema":{"type":"object","properties":{},"required":[],"additionalProperties":false}}]"#)
             .at(OpenAiChat, "/tools/0/function/strict", "true")

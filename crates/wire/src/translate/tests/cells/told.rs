@@ -170,7 +170,8 @@ impl Lines {
 
 // ---- what a caller reads ------------------------------------------------------------------------
 
-/// The maker of opaque data, the data, and the letter of what it belongs to: taken out of a carrier.
+/// The maker of opaque data, the data, and the letter of what it belongs to: taken out of a
+/// carrier.
 pub(crate) fn opened(data: &str) -> (String, String, String) {
     use base64::Engine;
     let Some(rest) = data.strip_prefix("tg1.") else {
