@@ -738,6 +738,42 @@ fn tests_that_need_a_service_are_ignored_with_its_name() {
     }
 }
 
+/// Lines of a file without its tests.
+const FILE_LINES_MAX: usize = 500;
+/// Files that are longer, at most 600 lines: most of them run for each byte of a body.
+const LONG_FILES: [&str; 4] = [
+    "redact/src/detect/words.rs",
+    "redact/src/scan/judge.rs",
+    "redact/src/scan/escapes.rs",
+    "redact/src/rules.rs",
+];
+/// Uses of `pub(super)` in all files.
+const PUB_SUPER_MAX: usize = 80;
+
+#[test]
+fn files_are_short_and_open_to_their_parents_only_where_that_helps() {
+    let mut files = vec![];
+    for folder in ["src", "crates/redact/src", "crates/wire/src"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        collect_if(&root, &mut files, &|_| true);
+    }
+    let (mut long, mut to_parents) = (vec![], 0);
+    for path in &files {
+        let text = fs::read_to_string(path).expect("a file");
+        to_parents += text.matches("pub(super)").count();
+        let shown = path.display().to_string();
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        let is_long = LONG_FILES.iter().any(|long| path.ends_with(long));
+        let lines_max = if is_long { 600 } else { FILE_LINES_MAX };
+        if lines > lines_max && !shown.contains("/tests") && !shown.contains("_tests.rs") {
+            long.push(format!("{shown}: {lines} lines"));
+        }
+    }
+    assert!(files.len() > 400, "{}", files.len());
+    assert!(long.is_empty(), "{}", long.join("\n"));
+    assert!(to_parents <= PUB_SUPER_MAX, "{to_parents} times pub(super)");
+}
+
 #[test]
 fn integration_tests_read_no_clock_and_no_memory() {
     let mut files = vec![];

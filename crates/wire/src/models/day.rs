@@ -10,7 +10,7 @@ const BEFORE_1970: u64 = 719_468;
 const ERA: u64 = 146_097;
 
 /// `2026-11-30T01:02:03Z`. Times after the year 9999 are its last second.
-pub(super) fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let seconds = seconds.min(253_402_300_799);
     let days = seconds / DAY + BEFORE_1970;
     let (era, day) = (days / ERA, days % ERA);
@@ -27,7 +27,7 @@ pub(super) fn rfc3339(seconds: u64) -> String {
 }
 
 /// The seconds of a time in UTC, without its fraction; nothing for any other text.
-pub(super) fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<u64> {
         let digits = text.get(from..to)?;

@@ -13,7 +13,7 @@ use super::json::JsonText;
 use super::neutral::{Opaque, OpaqueKind, Vendor};
 
 /// The beginning of every carrier.
-pub(super) const PREFIX: &str = "tg1.";
+pub(crate) const PREFIX: &str = "tg1.";
 /// A carrier of nothing. An item of reasoning without opaque content counts as the name of one that
 /// the provider keeps; with this it is complete in itself.
 pub const NOTHING: &str = "tg1.none.";

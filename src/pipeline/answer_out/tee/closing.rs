@@ -13,8 +13,8 @@ use crate::code::Code;
 use crate::redact::{self, AnswerRedactor, Captured};
 
 /// A row that is closed when its text has been redacted.
-pub(super) struct Closing {
-    pub(super) text: AnswerRedactor,
+pub(crate) struct Closing {
+    pub(crate) text: AnswerRedactor,
     /// The text is not all of the answer.
     cut: bool,
     outcome: Outcome,
@@ -34,19 +34,19 @@ struct Raw {
 const LEFT_BYTES_MAX: usize = 64 << 10;
 
 impl Tee {
-    pub(super) fn record_stream(&mut self, outcome: Outcome, code: Option<Code>) {
+    pub(crate) fn record_stream(&mut self, outcome: Outcome, code: Option<Code>) {
         if !self.is_recorded() {
             let captured = self.note_stream();
             self.record(captured, outcome, code);
         }
     }
 
-    pub(super) fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
+    pub(crate) fn record_plain(&mut self, outcome: Outcome, code: Option<Code>) {
         let captured = self.note_plain();
         self.record(captured, outcome, code);
     }
 
-    pub(super) fn is_recorded(&self) -> bool {
+    pub(crate) fn is_recorded(&self) -> bool {
         self.closing.is_some() || self.record.is_closed()
     }
 
@@ -69,7 +69,7 @@ impl Tee {
     }
 
     /// The text of the row has been redacted.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         let Some(closing) = self.closing.take() else { return };
         let Closing { text, cut, outcome, code } = *closing;
         let kept = text.finish();

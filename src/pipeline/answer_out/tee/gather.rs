@@ -20,7 +20,7 @@ const GIVE_WAY: u8 = 2;
 
 impl Tee {
     /// Whether what is ready may wait for what the provider has sent meanwhile.
-    pub(super) fn may_gather(&self) -> bool {
+    pub(crate) fn may_gather(&self) -> bool {
         let is_stream = matches!(self.kind, TeeKind::Events { .. }) && self.incoming.is_some();
         is_stream
             && self.silence.is_quick()
@@ -29,7 +29,7 @@ impl Tee {
     }
 
     /// Ready when other tasks have run, one of which reads from the provider.
-    pub(super) fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.gave_way == GIVE_WAY {
             return Poll::Ready(());
         }
@@ -39,7 +39,7 @@ impl Tee {
     }
 
     /// Takes what is ready, small pieces together.
-    pub(super) fn leave(&mut self) -> Option<Bytes> {
+    pub(crate) fn leave(&mut self) -> Option<Bytes> {
         self.gave_way = 0;
         self.silence.told();
         let first = self.ready.pop_front()?;

@@ -8,7 +8,7 @@ use tollgate_wire::{Format, StreamReader, translate};
 
 use crate::pipeline::answer_out::rewrite::{Bodies, Events};
 
-pub(super) enum TeeKind {
+pub(crate) enum TeeKind {
     Events {
         format: Format,
         reader: EventReader,
@@ -31,7 +31,7 @@ pub(super) enum TeeKind {
 impl TeeKind {
     /// Whether something may be put in here that the provider did not send: no event has been
     /// passed on in part, and the last one is still to come.
-    pub(super) fn is_between_events(&self) -> bool {
+    pub(crate) fn is_between_events(&self) -> bool {
         match self {
             TeeKind::Events { reader, stream, .. } => {
                 !(reader.is_mid_event() || stream.ended() || stream.failed())
