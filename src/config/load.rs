@@ -165,12 +165,8 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Problems> {
     let source = Source::find(path)?;
     let is_named = path.is_some() || named_by_environment().is_some();
     if is_named && source.has_no_policy() {
-        let mut problems = Problems::default();
-        let file = problems.file(&source.shown());
-        let at = Place { file: Some(file), ..Place::built_in() };
         let text = "there is no policy file in this folder; put at least one into policies/*.yaml";
-        problems.add(&at, text);
-        return Err(problems);
+        return Err(source.problem(text));
     }
     source.load(crate::clock::wall_ms())
 }
@@ -191,9 +187,15 @@ pub(crate) fn load_to_read(path: Option<&Path>, uses: Uses) -> Result<Loaded, Pr
 /// As [`load`], to show it, or what of it holds for an organisation.
 ///
 /// # Errors
-/// Every problem of every file, but for variables that are not set.
+/// There are no files, or every problem of every file, but for variables that are not set.
 pub(crate) fn load_to_show(path: Option<&Path>, org: Option<&str>) -> Result<Loaded, Problems> {
-    Source::find(path)?.load_in(crate::clock::wall_ms(), Purpose::Show(org), Problems::default())
+    let source = Source::find(path)?;
+    if path.is_some() && source.files(&mut Problems::default()).is_empty() {
+        let text = "this folder holds neither gateway.yaml nor policies/*.yaml; give the folder of a \
+                    configuration, and `tollgate replay` the folder of a candidate";
+        return Err(source.problem(text));
+    }
+    source.load_in(crate::clock::wall_ms(), Purpose::Show(org), Problems::default())
 }
 
 /// Reads YAML that is no configuration of ours, with the places of its values. References to the
@@ -238,6 +240,14 @@ impl Source {
     /// Whether no file holds a policy, so that the built-in one is in force.
     pub(crate) fn has_no_policy(&self) -> bool {
         !self.files(&mut Problems::default()).iter().any(|file| file.holds != Holds::Gateway)
+    }
+
+    /// A problem of the source as a whole.
+    fn problem(&self, text: &str) -> Problems {
+        let mut problems = Problems::default();
+        let file = problems.file(&self.shown());
+        problems.add(&Place { file: Some(file), ..Place::built_in() }, text);
+        problems
     }
 
     /// Its path.

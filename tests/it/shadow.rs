@@ -418,6 +418,12 @@ fn a_difference_of_limits_says_how_many_calls_it_would_have_refused() {
     assert!(told.contains("limits.burst: 60000 → 2\n"), "{told}");
     let told = diff(&["--from", "2026-01-01"]);
     assert!(told.contains("there is no log"), "{told}");
+    // The folder of a candidate is no configuration, and not compared as if it were an empty one.
+    std::fs::remove_dir_all(other.path().join("policies")).expect("removed");
+    std::fs::rename(other.path().join("gateway.yaml"), other.path().join("all.yaml"))
+        .expect("renamed");
+    let told = diff(&[]);
+    assert!(told.contains("this folder holds neither gateway.yaml nor policies/*.yaml"), "{told}");
 }
 
 /// Budgets are of a UTC day: a test that spends one does not begin in the last minutes of it.
