@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `format` | the table; one file per format |
 //! | `answer` | model and usage of a whole answer ([`Format::read_answer`]) |
-//! | `stream` | the same of a streamed answer, and its end ([`StreamReader`]) |
+//! | `stream`, `alike` | the same of a streamed answer, and its end ([`StreamReader`]) |
 //! | [`usage`] | token usage in one form for every format |
 //! | [`estimate`], [`written`] | estimates of usage, before a call and without a report |
 //! | [`ids`] | ids of stored objects that an answer names |
@@ -54,6 +54,7 @@
 //! assert_eq!(stream.usage().map(|usage| (usage.input, usage.output)), Some((25, 15)));
 //! ```
 
+mod alike;
 mod answer;
 mod ending;
 mod error;

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use crate::alike::Alike;
 use crate::answer::{AddUp, tokens};
 use crate::ending;
 use crate::gemini_usage::GeminiUsage;
@@ -49,11 +50,11 @@ pub(crate) enum End {
 /// ```
 /// use tollgate_wire::{Format, Role, StreamReader};
 /// let mut stream = StreamReader::new(Format::OpenAiChat, 1_000);
-/// stream.event(b"",
-/// br#"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#); let usage =
-/// br#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
-/// assert_eq!(stream.event(b"", usage), Role::UsageOnly); assert_eq!(stream.event(b"", b"[DONE]"),
-/// Role::Last); assert_eq!(stream.usage().map(|usage| (usage.input, usage.output)), Some((9, 1)));
+/// stream.event(b"", br#"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#);
+/// let usage = br#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+/// assert_eq!(stream.event(b"", usage), Role::UsageOnly);
+/// assert_eq!(stream.event(b"", b"[DONE]"), Role::Last);
+/// assert_eq!(stream.usage().map(|usage| (usage.input, usage.output)), Some((9, 1)));
 /// ```
 #[derive(Debug)]
 pub struct StreamReader {
@@ -69,6 +70,7 @@ pub struct StreamReader {
     /// One more than the number of the last event.
     pub(crate) next_sequence_number: u64,
     pub(crate) transcript: Transcript,
+    pub(crate) alike: Alike,
     model: String,
     usage: ReportedUsage,
     /// Bytes of text that the model has written, including those for which the transcript has no
@@ -98,6 +100,7 @@ impl StreamReader {
             has_finish_reason: false,
             next_sequence_number: 0,
             transcript: Transcript::new(text_bytes_max),
+            alike: Alike::default(),
             model: String::new(),
             usage: ReportedUsage::default(),
             text_bytes: 0,
@@ -322,4 +325,55 @@ pub(crate) mod tests {
         assert_eq!(transcript(&reader), r#"{"choices":[{"index":0,"content":"äö"}]}"#);
         assert!(reader.transcript().is_cut());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_event_like_the_one_before_is_read_as_if_it_were_parsed(
+            events in proptest::collection::vec((0..EVENTS.len(), 0..TEXTS.len()), 0..40),
+        ) {
+            let mut stream = StreamReader::new(Format::OpenAiChat, 100);
+            let mut parsed = StreamReader::new(Format::OpenAiChat, 100);
+            for (event, text) in events {
+                let data = EVENTS[event].replace("TEXT", TEXTS[text]);
+                let role = stream.event(b"", data.as_bytes());
+                parsed.alike.forget();
+                proptest::prop_assert_eq!(role, parsed.event(b"", data.as_bytes()), "{}", data);
+            }
+            let told = |stream: &StreamReader| {
+                let (usage, final_usage) = (stream.usage(), stream.is_usage_final());
+                let ends = (stream.finish_reason().clone(), stream.may_end(), stream.tool_calls());
+                let texts = (stream.text_bytes(), transcript(stream));
+                (usage, final_usage, ends, texts, stream.model().to_owned(), stream.tier)
+            };
+            proptest::prop_assert_eq!(format!("{:?}", told(&stream)), format!("{:?}", told(&parsed)));
+        }
+    }
+
+    /// Events of a stream, most of them with a text.
+    const EVENTS: [&str; 14] = [
+        r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}]}"#,
+        r#"{"id":"c","model":"m","choices":[{"index":1,"delta":{"content":"TEXT"},"finish_reason":null}]}"#,
+        r#"{"id":"c","model":"n","choices":[{"index":0,"delta":{"content":"TEXT"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","refusal":"r"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","reasoning_content":"because"}}]}"#,
+        r#"{"choices":[{"delta":{"refusal":"TEXT"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"}}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"}}],"service_tier":"priority"}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"}}],"service_tier":"flex"}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","tool_calls":[{"index":1,"function":{"name":"f"}}]}}]}"#,
+        r#"{"choices":[{"text":"TEXT"}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"}},{"index":2,"delta":{"content":"b"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","content":"b"}}]}"#,
+    ];
+    const TEXTS: [&str; 8] = [
+        "",
+        "Hello",
+        " world",
+        "é",
+        r"a\nb",
+        r#"a","refusal":"b"#,
+        r"\ud83d\ude00",
+        "a long text of many letters",
+    ];
 }

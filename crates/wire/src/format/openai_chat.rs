@@ -9,6 +9,8 @@
 //! OpenAI API reference, read November 2026. openai-python and openai-node raise on `data.error` of
 //! a stream (seen in their sources, August 2026).
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -129,7 +131,17 @@ struct FunctionDelta<'a> {
 
 /// Reads the data of an event; also of other formats, because most servers imitate this one.
 pub(crate) fn chunk(stream: &mut StreamReader, data: &[u8]) -> Role {
+    if let Some((index, text)) = stream.alike.text(data) {
+        let text = Text(Some(Cow::Borrowed(text)));
+        stream.wrote(&text);
+        stream.transcript.add(index, text, |c| &mut c.content);
+        return Role::Content;
+    }
+    stream.alike.forget();
     let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return Role::Content };
+    if let Some((index, text)) = only_text(&chunk) {
+        stream.alike.keep(data, text, index);
+    }
     stream.saw_model(chunk.model);
     stream.saw_model(chunk.model_version);
     stream.tier.update(chunk.service_tier);
@@ -151,6 +163,26 @@ pub(crate) fn chunk(stream: &mut StreamReader, data: &[u8]) -> Role {
     stream.is_usage_final |=
         (has_usage || has_gemini_usage) && is_at_end && stream.usage().is_some();
     if is_usage_only { Role::UsageOnly } else { Role::Content }
+}
+
+/// The choice and its text, if the event tells nothing else that may change.
+fn only_text<'a>(chunk: &Chunk<'a>) -> Option<(u64, &'a str)> {
+    let Chunk { usage: Lenient(None), usage_metadata: Lenient(None), error: None, .. } = chunk
+    else {
+        return None;
+    };
+    let [choice] = &*chunk.choices.as_ref()?.0 else { return None };
+    let Choice { delta: Lenient(Some(delta)), text: Text(None), finish_reason: Text(None), .. } =
+        choice
+    else {
+        return None;
+    };
+    let Delta { refusal: Text(None), reasoning_content: Text(None), tool_calls: None, .. } = delta
+    else {
+        return None;
+    };
+    let Text(Some(Cow::Borrowed(text))) = &delta.content else { return None };
+    Some((choice.index.0.unwrap_or(0), text))
 }
 
 fn add_choice(stream: &mut StreamReader, choice: Choice<'_>) {

@@ -210,8 +210,7 @@ pub fn status_of_word(word: &str) -> u16 {
 /// use tollgate_wire::Format;
 /// use tollgate_wire::translate::error::{ProviderError, body};
 /// let error = ProviderError::new(529, "overloaded_error", "Overloaded");
-/// let expected =
-/// br#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded"}}"#;
+/// let expected = br#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded"}}"#;
 /// assert_eq!(body(Format::OpenAiChat, &error), expected);
 /// ```
 pub fn body(caller: Format, error: &ProviderError) -> Vec<u8> {

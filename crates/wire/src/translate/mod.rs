@@ -29,8 +29,8 @@
 //! use tollgate_wire::translate::{Call, Operation, Target, answer, request};
 //!
 //! let body = br#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"seed":7}"#;
-//! let call = Call { format: Format::OpenAiChat, operation: Operation::Generate, id: "c1", created:
-//! 1 }; let target = Target::new(Format::AnthropicMessages, "claude-3-haiku-20240307");
+//! let call = Call { format: Format::OpenAiChat, operation: Operation::Generate, id: "c1", created: 1 };
+//! let target = Target::new(Format::AnthropicMessages, "claude-3-haiku-20240307");
 //! let translated = request(&call, &target, body)?;
 //! assert_eq!(
 //!     translated.body,

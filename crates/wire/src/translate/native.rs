@@ -28,9 +28,8 @@ pub fn may_carry(format: Format, body: &[u8]) -> bool {
 ///
 /// ```
 /// use tollgate_wire::{Format, translate::native::without_carriers};
-/// let body =
-/// br#"{"input":[{"type":"reasoning","encrypted_content":"tg1.none."},"x"],"model":"m"}"#; let
-/// without = without_carriers(Format::OpenAiResponses, body, Some("n")).expect("changed");
+/// let body = br#"{"input":[{"type":"reasoning","encrypted_content":"tg1.none."},"x"],"model":"m"}"#;
+/// let without = without_carriers(Format::OpenAiResponses, body, Some("n")).expect("changed");
 /// assert_eq!(without, br#"{"input":["x"],"model":"n"}"#);
 /// ```
 pub fn without_carriers(format: Format, body: &[u8], model: Option<&str>) -> Option<Vec<u8>> {

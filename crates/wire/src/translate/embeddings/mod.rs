@@ -25,10 +25,10 @@
 //! let body = br#"{"model":"m","input":["a","b"]}"#;
 //! let translated = request(service, "amazon.titan-embed-text-v2:0", body)?;
 //! assert_eq!(translated.calls.len(), 2);
-//! assert_eq!(translated.calls[0].body,
-//! br#"{"inputText":"a","normalize":true,"embeddingTypes":["float"]}"#); let body =
-//! br#"{"embedding":[0.6,0.8],"inputTextTokenCount":1}"#; let answers = [CallAnswer { body,
-//! input_tokens: None }; 2]; let ours = answer(&translated.context, &answers)?;
+//! assert_eq!(translated.calls[0].body, br#"{"inputText":"a","normalize":true,"embeddingTypes":["float"]}"#);
+//! let body = br#"{"embedding":[0.6,0.8],"inputTextTokenCount":1}"#;
+//! let answers = [CallAnswer { body, input_tokens: None }; 2];
+//! let ours = answer(&translated.context, &answers)?;
 //! assert_eq!(ours.usage.map(|usage| usage.input), Some(2));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
