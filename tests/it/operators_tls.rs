@@ -120,8 +120,12 @@ fn operators_sign_in_over_tls_and_the_certificate_may_change() {
     assert_eq!(run(&["healthcheck", "--addr", &address]).0, Some(1), "plain HTTP");
     let (url, authority) =
         (format!("https://{address}"), file("provider-ca.pem").display().to_string());
-    let (code, text) = run(&["top", "--once", "--url", &url, "--ca-file", &authority]);
-    assert!(code == Some(0) && text.contains("acme"), "{text}");
+    // The row of the call is stored a moment after its answer.
+    eventually("a picture with the call", || {
+        let (code, text) = run(&["top", "--once", "--url", &url, "--ca-file", &authority]);
+        assert_eq!(code, Some(0), "{text}");
+        text.contains("acme").then_some(())
+    });
     let (code, text) = run(&["top", "--once", "--url", &url]);
     assert!(code == Some(1) && text.contains("certificate"), "{text}");
 
