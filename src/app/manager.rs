@@ -31,7 +31,7 @@ pub(crate) fn reloading() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(
             event = "manager_unreachable",
-            %error, "the service manager cannot be told of a reload"),
+            %error, "the service manager got no notice of a reload"),
     }
 }
 

@@ -98,15 +98,28 @@ impl Record {
     /// Opens the record of a call that began at `started` with what `row` says of it.
     pub fn open(gateway: &Gateway, policy: Arc<Policy>, row: Row, started: Nanos) -> Record {
         gateway.metrics.in_flight.inc();
+        let (log, metrics) = (gateway.log.clone(), Arc::clone(&gateway.metrics));
         let longest = policy.alerts.as_deref().and_then(|rules| rules.windows().max());
-        let pulse = longest.map(|longest| (Arc::clone(&gateway.alerts.pulse), longest));
+        let mut record = Record::new(log, metrics, policy, row, (gateway.clock, started));
+        record.pulse = longest.map(|longest| (Arc::clone(&gateway.alerts.pulse), longest));
+        record.org_series.clone_from(&gateway.org_series);
+        record
+    }
+
+    fn new(
+        log: AiLog,
+        metrics: Arc<Metrics>,
+        policy: Arc<Policy>,
+        row: Row,
+        (clock, started): (Clock, Nanos),
+    ) -> Record {
         Record {
-            log: gateway.log.clone(),
+            log,
             row,
             policy,
-            metrics: Arc::clone(&gateway.metrics),
-            pulse,
-            org_series: gateway.org_series.clone(),
+            metrics,
+            pulse: None,
+            org_series: None,
             seen: None,
             head: Ledger::default(),
             trail: Arc::new(Trail::default()),
@@ -119,7 +132,7 @@ impl Record {
             masked: Ledger::default(),
             held: None,
             shadow: None,
-            clock: gateway.clock,
+            clock,
             started,
             first_byte: None,
             if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),

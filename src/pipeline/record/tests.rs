@@ -22,32 +22,8 @@ fn record(log: &AiLog, metrics: &Arc<Metrics>) -> Record {
     let policy = Arc::new(load(Some(file.path())).expect("a policy").policy);
     let (org, id) = (OrgId::anonymous(), RequestId::random());
     let clock = Clock::start();
-    Record {
-        log: log.clone(),
-        row: Row::begin(clock.wall_ms(), org, RouteKind::Proxy, id, Arc::clone(&policy.version)),
-        policy,
-        metrics: Arc::clone(metrics),
-        pulse: None,
-        org_series: None,
-        seen: None,
-        head: Ledger::default(),
-        trail: Arc::default(),
-        reserved: None,
-        bills: None,
-        values: None,
-        own: None,
-        guided: Guided::default(),
-        cached: Cached::No,
-        masked: Ledger::default(),
-        held: None,
-        shadow: None,
-        clock,
-        started: clock.now(),
-        first_byte: None,
-        if_dropped: (CLIENT_CLOSED_REQUEST, Outcome::ClientDisconnect),
-        work: Work::Begun,
-        closed: false,
-    }
+    let row = Row::begin(clock.wall_ms(), org, RouteKind::Proxy, id, Arc::clone(&policy.version));
+    Record::new(log.clone(), Arc::clone(metrics), policy, row, (clock, clock.now()))
 }
 
 fn rows(dir: &Path, condition: &str) -> i64 {

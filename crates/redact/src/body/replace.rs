@@ -131,7 +131,7 @@ impl Body {
         }
     }
 
-    /// Counts so many characters of ASCII.
+    /// Counts this number of ASCII characters.
     pub(crate) fn count_ascii(&mut self, chars: usize) {
         let counter = if self.data { &mut self.data_bytes } else { &mut self.text_bytes };
         *counter += chars as u64;

@@ -69,7 +69,7 @@ pub struct Tokenizer {
 
 const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
 
-/// Short escapes that are told at once.
+/// The most short escapes that one call reports.
 const ESCAPES_MAX: usize = 32;
 
 /// The character that a backslash and `byte` stand for.

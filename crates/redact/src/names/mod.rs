@@ -267,8 +267,8 @@ impl Table {
         });
     }
 
-    /// The longest name in the beginning with this digest, as one more than its number; 0 if there
-    /// is none. Nothing if no search for a name comes to that beginning.
+    /// The longest name in the beginning with this digest, as one more than its number, or 0.
+    /// `None` if no search for a name comes to that beginning.
     fn marked(&self, digest: u64) -> Option<u32> {
         let mask = self.marks.len() - 1;
         let (tag, mut place) = tagged(digest, mask);
@@ -350,7 +350,7 @@ impl Table {
     }
 }
 
-/// Tells at how many words a search for a name of so many words looks, as far as it has them: see
+/// Calls `tell` with each number of words at which a search for a name of `depth` words looks: see
 /// [`Table::long_at`].
 fn marks_of(depth: usize, mut tell: impl FnMut(usize)) {
     if depth <= STEPS {

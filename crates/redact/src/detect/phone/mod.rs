@@ -172,9 +172,9 @@ fn run(text: &[u8], from: usize, class: u8) -> usize {
     i - from
 }
 
-/// Whether neither what stands right before the digit at `q` nor the lengths of its first groups
-/// nor a word near it can make a number of it. Says no to more than is one, without reading groups:
-/// rows of digits have many beginnings.
+/// Whether neither the text right before the digit at `q` nor the lengths of its first groups nor a
+/// word near it can make a number of it. Reads no groups, because rows of digits have many
+/// beginnings; so it rejects only a part of those that are no numbers.
 fn is_hopeless(
     view: &View<'_>,
     q: usize,
@@ -198,8 +198,8 @@ fn is_called(view: &View<'_>, q: usize, words: Nearby<'_>) -> bool {
     words.may_say_phone(view, from, to)
 }
 
-/// Whether anything near `q` may say that a number begins there. What [`may_stand_alone`] says no
-/// to is none without it.
+/// Whether anything near `q` may say that a number begins there. Without it, digits that
+/// [`may_stand_alone`] refuses are no number.
 pub(crate) fn may_be_said(
     view: &View<'_>,
     q: usize,
@@ -211,7 +211,7 @@ pub(crate) fn may_be_said(
         return true;
     }
     let (from, to) = word_reach(q);
-    // A date or an address is told by fewer bytes than words that are not known.
+    // Fewer bytes decide about a date or an address than about unknown words.
     if !words.are_known(view, from, to) && (iso_date(view, q) || address(view, q)) {
         return false;
     }
