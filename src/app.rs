@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +61,27 @@ const TEND_EVERY: Duration = Duration::from_secs(10);
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 /// The time that the log may take to store its rest, at the end.
 const LOG_CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The signals that end or reload a gateway. Those that come while it starts are kept until it runs.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub fn listen() -> Result<Signals, Failure> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate()).context("SIGTERM")?,
+            int: signal(SignalKind::interrupt()).context("SIGINT")?,
+            hup: signal(SignalKind::hangup()).context("SIGHUP")?,
+        })
+    }
+}
 
 /// A gateway that runs.
 pub struct App {
@@ -337,13 +358,8 @@ impl App {
     }
 
     /// Runs until a signal, then drains.
-    ///
-    /// # Errors
-    /// Signals cannot be listened for.
-    pub async fn run(self) -> Result<(), Failure> {
-        let mut term = signal(SignalKind::terminate()).context("SIGTERM")?;
-        let mut int = signal(SignalKind::interrupt()).context("SIGINT")?;
-        let mut hup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    pub async fn run(self, signals: Signals) {
+        let Signals { mut term, mut int, mut hup } = signals;
         manager::ready();
         self.others.spawn(manager::watchdog(self.stop_admin.clone()));
         let signal = loop {
@@ -390,7 +406,6 @@ impl App {
         }
         self.end().await;
         tracing::info!(event = "stopped", "stopped");
-        Ok(())
     }
 
     /// Reads the policy files because an operator asks for it.

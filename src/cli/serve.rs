@@ -40,6 +40,7 @@ async fn serve(loaded: Loaded, lines: Lines) -> Result<(), Failure> {
     let (version, policy) = (env!("CARGO_PKG_VERSION"), Arc::clone(&loaded.policy.version));
     let data_dir = loaded.settings.options.data_dir.display().to_string();
     tracing::info!(event = "starting", version, policy_version = &*policy, data_dir, "starting");
+    let signals = app::Signals::listen()?;
     let app = app::start(loaded).await?;
     let sides = [
         format!("listening on {}://{}", app.scheme(), app.listen),
@@ -53,7 +54,7 @@ async fn serve(loaded: Loaded, lines: Lines) -> Result<(), Failure> {
         }
     }
     tokio::select! {
-        ended = app.run() => ended,
+        () = app.run(signals) => Ok(()),
         never = tell_left_out(lines) => match never {},
     }
 }

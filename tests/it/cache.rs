@@ -56,8 +56,8 @@ fn the_same_call_of_an_organisation_gets_the_same_answer_and_costs_nothing() {
     assert_eq!([of(1, "input_tokens"), of(1, "attempts")], [json!(0), json!(0)]);
     assert_eq!([of(1, "outcome"), of(1, "model")], ["ok", "gpt-4o-mini"]);
     assert_eq!(of(1, "response"), of(0, "response"), "the log keeps the same text");
-    assert_eq!(gateway.metric("tollgate_cache_lookups_total{result=\"hit\"}"), 1.0);
-    assert_eq!(gateway.metric("tollgate_cache_entries"), 3.0);
+    gateway.counts("tollgate_cache_lookups_total{result=\"hit\"}", 1.0);
+    gateway.counts("tollgate_cache_entries", 3.0);
     // An edit of the policy begins anew; so does the way back, whose version is another one's.
     gateway.edit_and_wait("features", "{ai_intent_enabled: false}");
     assert_eq!(cache(&send(&gateway, "acme", &chat("hi"), &[])), "miss");

@@ -95,5 +95,5 @@ fn a_backlog_at_its_bound_costs_rows_that_are_counted_and_no_call() {
     eventually("the age of the oldest row", || {
         (gateway.metric("tollgate_log_oldest_unshipped_seconds") > 0.0).then_some(())
     });
-    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"wal_bytes\"}") >= 5.0);
+    gateway.reaches("tollgate_bounds_reached_total{bound=\"wal_bytes\"}", 5.0);
 }

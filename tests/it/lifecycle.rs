@@ -40,7 +40,7 @@ fn operators_see_health_metrics_and_the_log() {
     for name in expected {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
-    assert!(gateway.metric("tollgate_requests_total") >= 1.0);
+    gateway.reaches("tollgate_requests_total", 1.0);
     let logs = gateway.operators("/api/logs").ok().text().to_owned();
     assert!(
         logs.contains("\"org_id\":\"acme\"") || logs.contains("\"org_id\": \"acme\""),

@@ -70,8 +70,8 @@ fn a_stream_that_is_left_at_its_first_event_costs_its_input() {
         );
         assert!(row["cost_nano_usd"].as_u64().unwrap() >= 62_500_000, "{row:?}");
     }
-    assert!(gateway.metric("tollgate_cost_usd_total") > 0.8);
-    assert!(gateway.metric("tollgate_tokens_total") > 300_000.0);
+    gateway.reaches("tollgate_cost_usd_total", 0.8);
+    gateway.reaches("tollgate_tokens_total", 300_000.0);
 }
 
 #[test]

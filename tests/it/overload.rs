@@ -69,7 +69,7 @@ fn more_connections_than_there_is_room_for() {
     eventually("a place for the next one", || {
         (gateway.chat("acme", "hi").status == 200).then_some(())
     });
-    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"connections\"}") > 200.0);
+    gateway.reaches("tollgate_bounds_reached_total{bound=\"connections\"}", 200.0);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn more_bytes_than_there_is_room_for() {
     });
     told_to_come_back(&reply);
     is_well(&gateway);
-    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"held_bytes\"}") >= 1.0);
+    gateway.reaches("tollgate_bounds_reached_total{bound=\"held_bytes\"}", 1.0);
     drop(held);
     eventually("room for the next call", || {
         (gateway.chat("acme", "hi").status == 200).then_some(())

@@ -93,9 +93,9 @@ fn every_call_says_what_the_candidate_would_have_decided() {
         assert!(!seen.text().contains("ann@example.com"), "{}", seen.text());
         assert_eq!(seen.text().contains("DE89"), seen.text().contains("pay to"));
     }
-    assert_eq!(gateway.metric("tollgate_shadow_decisions_total"), 7.0);
+    gateway.counts("tollgate_shadow_decisions_total", 7.0);
     let refused = "tollgate_shadow_decisions_total{decision=\"refused\"}";
-    assert_eq!(gateway.metric(refused), 3.0);
+    gateway.counts(refused, 3.0);
     let rows = gateway.stop();
     let mut told: Vec<String> = rows.iter().map(|row| told(row, &version).to_string()).collect();
     let elsewhere = json!({"provider": "other", "model": "mini"});
@@ -168,18 +168,18 @@ fn an_invalid_candidate_is_reported_and_calls_never_notice() {
     assert_eq!((&problem["key"], &problem["line"]), (&json!("limits.burst"), &json!(1)));
     assert!(problem["file"].as_str().unwrap().ends_with("shadow/limits.yaml"), "{problem}");
     assert_eq!(gateway.metric("tollgate_shadow_last_reload_successful"), 0.0);
-    assert_eq!(gateway.metric("tollgate_config_last_reload_successful"), 1.0);
+    gateway.counts("tollgate_config_last_reload_successful", 1.0);
     assert!(gateway.printed().contains("edit of the candidate policy refused"));
     gateway.chat("acme", "hello").ok();
     assert_eq!(gateway.only_row()["shadow"], "");
     let good = judge_by(&gateway, "limits", "limits: {burst: 1}\n");
-    assert_eq!(gateway.metric("tollgate_shadow_last_reload_successful"), 1.0);
+    gateway.counts("tollgate_shadow_last_reload_successful", 1.0);
     write(&gateway, "limits", "limts: {burst: 1}\n");
     eventually("the refusal", || (shadow(&gateway)["problems"] != json!([])).then_some(()));
     assert_eq!(shadow(&gateway)["version"], json!(good), "the last valid one goes on");
     std::fs::remove_dir_all(gateway.folder().join("shadow")).expect("removed");
     eventually("its end", || shadow(&gateway).is_null().then_some(()));
-    assert_eq!(gateway.metric("tollgate_shadow_last_reload_successful"), 1.0);
+    gateway.counts("tollgate_shadow_last_reload_successful", 1.0);
     // All of it is in the audit.
     let listed = run_to_json(&gateway, &["audit", "list", "--format", "json"]);
     let records = listed["records"].as_array().expect("a list");

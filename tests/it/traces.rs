@@ -136,7 +136,7 @@ fn a_caller_decides_about_its_trace_and_the_gateway_about_others() {
         (rows[1]["trace_id"].as_str().unwrap().len(), &rows[1]["parent_span_id"]),
         (32, &json!(""))
     );
-    assert_eq!(gateway.metric("tollgate_otlp_spans_total{result=\"sent\"}"), 2.0);
+    gateway.counts("tollgate_otlp_spans_total{result=\"sent\"}", 2.0);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_collector_that_is_away_and_comes_back_has_every_span_once() {
         assert_eq!(call(&gateway, &[], &chat(&format!("call {n}"))), 200);
     }
     eventually("a request that is refused", || (collector.requests() > 0).then_some(()));
-    assert!(gateway.metric("tollgate_otlp_backlog_bytes") > 1_000.0);
+    gateway.reaches("tollgate_otlp_backlog_bytes", 1_000.0);
     let refused = collector.requests();
     // The rows are stored meanwhile: nobody but the exporter waits for the collector.
     let rows = gateway.rows(20);
@@ -201,7 +201,7 @@ fn a_collector_that_is_away_and_comes_back_has_every_span_once() {
     eventually("an empty backlog", || {
         (gateway.metric("tollgate_otlp_backlog_bytes") == 0.0).then_some(())
     });
-    assert_eq!(gateway.metric("tollgate_otlp_spans_total{result=\"sent\"}"), 40.0);
+    gateway.counts("tollgate_otlp_spans_total{result=\"sent\"}", 40.0);
     // Both readers know their places: after another start nothing is stored or sent again.
     let gateway = gateway.kill_and_restart();
     assert_eq!(call(&gateway, &[], &chat("one more")), 200);
@@ -255,7 +255,7 @@ fn beyond_its_bound_the_oldest_spans_are_dropped_and_counted() {
     eventually("dropped spans", || {
         (gateway.metric("tollgate_otlp_spans_total{result=\"dropped\"}") > 0.0).then_some(())
     });
-    assert!(gateway.metric("tollgate_bounds_reached_total{bound=\"otlp_backlog\"}") > 0.0);
+    gateway.reaches("tollgate_bounds_reached_total{bound=\"otlp_backlog\"}", 1.0);
     let rows = gateway.rows(40);
     collector.always(answer(200, b""));
     let last = rows[39]["span_id"].as_str().unwrap().to_owned();

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::progress::Progress;
 use super::token::sign;
 use super::{print, serve};
-use crate::app::{self, App};
+use crate::app::{self, App, Signals};
 use crate::failure::Failure;
 use crate::ids::OrgId;
 use crate::money::usd;
@@ -69,8 +69,9 @@ async fn demo(args: &Args, folder: &Folder) -> Result<(), Failure> {
     if args.exit {
         app.end().await;
     } else {
+        let signals = Signals::listen()?;
         next_steps(&app, folder, &tokens.acme)?;
-        app.run().await?;
+        app.run(signals).await;
     }
     handle.stop().await;
     Ok(())

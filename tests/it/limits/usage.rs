@@ -42,7 +42,7 @@ fn assert_refused_by(gateway: &Gateway, reply: &Reply, scope: &str, limit: &str,
     assert!(reply.text().contains(says), "{}", reply.text());
     let series =
         format!("tollgate_ratelimit_rejections_total{{limit=\"{limit}\",scope=\"{scope}\"}}");
-    assert!(gateway.metric(&series) >= 1.0, "{series}");
+    gateway.reaches(&series, 1.0);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::{
-    Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post, request, signal,
+    Connection, DEADLINE, Provider, Reply, SECRET, eventually, jwt, post, request, signal, within,
 };
 
 /// The binary under test.
@@ -284,6 +284,32 @@ impl Gateway {
         let text = self.operators("/metrics");
         let series = text.ok().text().lines().filter(|line| line.starts_with(name));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric has this value. Most are counted a moment after the answer has left.
+    ///
+    /// # Panics
+    /// When it never has.
+    pub fn counts(&self, name: &str, value: f64) {
+        let mut seen = f64::NAN;
+        let reached = within(DEADLINE, || {
+            seen = self.metric(name);
+            (seen == value).then_some(())
+        });
+        assert!(reached.is_some(), "{name} is {seen}, not {value}");
+    }
+
+    /// Waits until a metric is at least this value.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub fn reaches(&self, name: &str, least: f64) {
+        let mut seen = f64::NAN;
+        let reached = within(DEADLINE, || {
+            seen = self.metric(name);
+            (seen >= least).then_some(())
+        });
+        assert!(reached.is_some(), "{name} is {seen}, under {least}");
     }
 
     /// The rows of the log, oldest first, once there are at least `count`.
