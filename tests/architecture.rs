@@ -747,6 +747,8 @@ const LONG_FILES: [&str; 4] = [
     "redact/src/scan/escapes.rs",
     "redact/src/rules.rs",
 ];
+/// Lines of the map.
+const MAP_LINES_MAX: usize = 150;
 /// Uses of `pub(super)` in all files.
 const PUB_SUPER_MAX: usize = 80;
 
@@ -772,6 +774,9 @@ fn files_are_short_and_open_to_their_parents_only_where_that_helps() {
     assert!(files.len() > 400, "{}", files.len());
     assert!(long.is_empty(), "{}", long.join("\n"));
     assert!(to_parents <= PUB_SUPER_MAX, "{to_parents} times pub(super)");
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let map = fs::read_to_string(map).expect("the map").lines().count();
+    assert!(map <= MAP_LINES_MAX, "ARCHITECTURE.md has {map} lines");
 }
 
 #[test]
