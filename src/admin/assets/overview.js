@@ -29,13 +29,13 @@ export async function show(context) {
   latest.set("to", iso(range.to));
   if (!latest.has("outcome")) for (const name of ERRORS) latest.append("outcome", name);
   const step = range.step;
-  const [now, before, line, byOutcome, orgs, models, config, limits, providers, store, auth, failed] = await Promise.all([
+  const [now, before, line, byOutcome, orgs, models, reasons, config, limits, providers, store, auth, failed] = await Promise.all([
     sums("total", range), sums("total", range.before), sums(step, range), sums(step + ",outcome", range, { percentiles: false }),
     sums("org", range, { sort: "cost_usd", lines: ROWS }), sums("model", range, { sort: "cost_usd", lines: ROWS }),
+    sums("outcome,error,provider", range, { sort: "calls", lines: 60, percentiles: false }),
     seesAll ? getIf("/api/config") : null, seesAll ? getIf("/api/limits") : null, seesAll ? getIf("/api/providers") : null,
     seesAll ? getIf("/api/store") : null, seesAll ? getIf("/api/auth") : null, get("/api/logs?" + latest),
   ]);
-  const reasons = await sums("outcome,error,provider", range, { sort: "calls", lines: 60, percentiles: false });
   if (!isCurrent()) return;
   frame(node);
   const all = now.rows[0] || empty();

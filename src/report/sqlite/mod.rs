@@ -3,7 +3,10 @@
 //! Does not: create or migrate the file.
 
 mod digest;
+mod grouped;
 mod ledger;
+mod parts;
+mod percentiles;
 mod rows;
 mod sums;
 

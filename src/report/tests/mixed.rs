@@ -116,35 +116,46 @@ pub(crate) fn check(reader: &Reader, rows: &[Row]) {
 /// Whether the largest groups are those of the whole answer, part by part, with the same figures.
 pub(crate) fn check_largest(reader: &Reader) {
     let begin = 1_793_491_200_000;
-    let stretch = (begin + 1_000_000, begin + 4 * 86_400_000 + 7);
-    for by in [&[Dim::Org, Dim::Model][..], &[Dim::Hour], &[Dim::Caller], &[Dim::Minute]] {
-        let question = Question { stretch, by, only: &[], days: &Days::UTC };
-        let all = reader.answer(&question, 100_000).expect("an answer").lines;
-        let figures = ["cost_usd", "calls", "saved_by_cache_usd"];
-        let figures = if by.len() > 1 { &figures[..] } else { &figures[..1] };
-        for name in figures.iter().copied() {
-            let of = |line: &Summary| match name {
-                "calls" => line.calls as i64,
-                "cost_usd" => line.cost_nano_usd,
-                _ => line.saved_by_cache_nano_usd,
-            };
-            let mut expected = all.clone();
-            expected.sort_by_key(|line| (std::cmp::Reverse(of(line)), line.key.clone()));
-            let largest = Figure::parse(name);
-            let mut found = Vec::new();
-            loop {
-                let part = Part { largest, skip: found.len(), most: 7, percentiles: true };
-                let report = reader.part(&question, &part).expect("a part");
-                found.extend(report.lines);
-                if !report.is_cut || found.len() >= 21 {
-                    break;
-                }
+    // Days, hours by group, hours one by one, and less than one.
+    for length in [4 * 86_400_000, 86_400_000, 1_000_000] {
+        let stretch = (begin + 1_000_000, begin + 1_000_007 + length);
+        for by in [&[Dim::Org, Dim::Model][..], &[Dim::Hour], &[Dim::Caller], &[Dim::Minute]] {
+            let question = Question { stretch, by, only: &[], days: &Days::UTC };
+            let all = reader.answer(&question, 100_000).expect("an answer").lines;
+            let figures = ["cost_usd", "errors", "calls", "saved_by_cache_usd"];
+            let figures = if by.len() > 1 { &figures[..] } else { &figures[..1] };
+            for name in figures.iter().copied() {
+                check_largest_of(reader, &question, &all, name);
             }
-            expected.truncate(21);
-            assert_eq!(found, expected, "{by:?} by {name}");
         }
     }
     assert_eq!(Figure::parse("calls; --"), None);
+}
+
+fn check_largest_of(reader: &Reader, question: &Question<'_>, all: &[Summary], name: &str) {
+    let of = |line: &Summary| match name {
+        "calls" => line.calls as i64,
+        "errors" => line.errors as i64,
+        "cost_usd" => line.cost_nano_usd,
+        _ => line.saved_by_cache_nano_usd,
+    };
+    let mut expected = all.to_vec();
+    expected.sort_by_key(|line| (std::cmp::Reverse(of(line)), line.key.clone()));
+    let largest = Figure::parse(name);
+    let whole = Part { largest, skip: 0, most: 100_000, percentiles: true };
+    let found = reader.part(question, &whole).expect("all lines").lines;
+    assert_eq!(found, expected, "all of {question:?} by {name}");
+    let mut found = Vec::new();
+    loop {
+        let part = Part { largest, skip: found.len(), most: 7, percentiles: true };
+        let report = reader.part(question, &part).expect("a part");
+        found.extend(report.lines);
+        if !report.is_cut || found.len() >= 21 {
+            break;
+        }
+    }
+    expected.truncate(21);
+    assert_eq!(found, expected, "{question:?} by {name}");
 }
 
 /// Whether a search finds the rows that have the text, and says nothing of texts without the right
