@@ -10,7 +10,7 @@ use crate::ailog::row::Tag;
 use crate::auth::Caller;
 use crate::bounds::TAG_BYTES_MAX;
 use crate::config::policy::{Policy, TagRule, TagSource};
-use crate::redact::{self, Capture, Redacted};
+use crate::redact::{self, Capture, Captured, Redacted};
 
 /// The tags that the head of a call and its caller give.
 pub fn of_head(policy: &Policy, headers: &HeaderMap, caller: &Caller) -> Vec<Tag> {
@@ -52,8 +52,8 @@ pub fn capture(policy: &Policy) -> Option<Capture> {
 }
 
 /// Adds the tags that the body gave.
-pub fn of_body(policy: &Policy, capture: &Capture, tags: &mut Vec<Tag>) {
-    for (found, value) in capture.metadata() {
+pub fn of_body(policy: &Policy, kept: &Captured, tags: &mut Vec<Tag>) {
+    for (found, value) in &kept.metadata {
         let is_it = |rule: &&TagRule| matches!(&rule.source, TagSource::Metadata(n) if n == found);
         for rule in policy.tags.iter().filter(is_it) {
             tags.push(Tag { name: rule.name.clone(), value: value.clone() });
@@ -105,7 +105,7 @@ mod tests {
         let body =
             redact::text(policy.redaction.of(&caller.org), r#"{"metadata":{"ticket_id":"T-1"}}"#);
         kept.push(&body.0);
-        of_body(&policy, &kept, &mut tags);
+        of_body(&policy, &kept.finish(), &mut tags);
         assert_eq!(told(&tags[2..]), [("ticket", "T-1")]);
 
         headers.insert("x-feature", HeaderValue::from_static("sk-proj-0123456789abcdefghij"));

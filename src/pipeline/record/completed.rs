@@ -141,9 +141,9 @@ impl Record {
         };
         if let Some(capture) = capture {
             let row = &mut self.row;
-            tags::of_body(&self.policy, &capture, &mut row.tags);
+            let kept = capture.finish();
+            tags::of_body(&self.policy, &kept, &mut row.tags);
             if self.policy.ailog.capture_request {
-                let kept = capture.finish();
                 (row.request, row.prompt) = (kept.body, kept.text);
                 row.truncated |= kept.is_cut;
             }

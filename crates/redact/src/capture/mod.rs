@@ -1,22 +1,27 @@
 //! The part of a redacted body that a log keeps: valid JSON of a bounded length, and its text.
 //!
-//! Pure. A body that fits is kept as it is. Of a longer one, strings are cut inside (they end with
-//! `…[cut]`) and what does not fit is left out; with [`Keep::HeadAndTail`] a body whose middle was
-//! left out still has its last user message, behind the entry `"…[cut]"`.
+//! Pure. A body that fits is kept as it is, and read once, at its end. Of a longer one, strings are
+//! cut inside (they end with `…[cut]`) and what does not fit is left out; with [`Keep::HeadAndTail`]
+//! a body whose middle was left out still has its last user message, behind the entry `"…[cut]"`.
 //!
 //! Guarantees: whatever the body, the bound and the chunking, the result is valid JSON of at most
 //! that many bytes, the same for every chunking, or nothing; memory is a small multiple of the
 //! bound. Does not: redact. It reads what the redactor has let pass, so it is [`Redacted`], too.
 
+mod escapes;
+mod finder;
 mod scan;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use bytes::Bytes;
 
-use self::scan::{REPLACEMENT, Scan, Token};
-use self::sink::{Ended, MARK, Sink, Stop, has_control};
+use self::escapes::{Escape, escape};
+use self::finder::{Finder, Kind, Name};
+use self::scan::{Scan, Token};
+use self::sink::{Ended, MARK, Sink, Stop};
 use super::Redacted;
 
 /// Deeper containers are replaced by a mark: readers of JSON have a bound, too.
@@ -27,8 +32,6 @@ const HEAD_EIGHTHS: usize = 5;
 const WORD_BYTES_MAX: usize = 16;
 /// Longer names of `metadata` are not compared to their end.
 const NAME_BYTES_MAX: usize = 1 << 10;
-/// Depth to which the names of fields are looked at.
-const NAMES: usize = 7;
 
 /// Which part of a body is kept that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,48 +40,6 @@ pub enum Keep {
     Head,
     /// Its beginning and its last user message.
     HeadAndTail,
-}
-
-/// The kind of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Request,
-    Answer,
-}
-
-/// Names of fields that matter here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Name {
-    #[default]
-    Other,
-    Messages,
-    Input,
-    Prompt,
-    Content,
-    Text,
-    Role,
-    Choices,
-    Message,
-    Output,
-    Metadata,
-}
-
-impl Name {
-    fn of(word: &[u8]) -> Name {
-        match word {
-            b"messages" => Name::Messages,
-            b"input" => Name::Input,
-            b"prompt" => Name::Prompt,
-            b"content" => Name::Content,
-            b"text" => Name::Text,
-            b"role" => Name::Role,
-            b"choices" => Name::Choices,
-            b"message" => Name::Message,
-            b"output" => Name::Output,
-            b"metadata" => Name::Metadata,
-            _ => Name::Other,
-        }
-    }
 }
 
 /// The result of a [`Capture`].
@@ -90,90 +51,104 @@ pub struct Captured {
     pub text: Option<Redacted>,
     /// Not all of the body was kept.
     pub is_cut: bool,
+    /// The texts of `metadata`, by the names that were asked for.
+    pub metadata: Vec<(String, Redacted)>,
 }
 
 /// Keeps a part of a body as it passes.
 #[derive(Clone, Debug)]
 pub struct Capture {
+    kind: Kind,
+    keep: Keep,
+    bytes_max: usize,
+    bytes: usize,
+    /// Names in `metadata` whose texts are kept, and bytes of the longest.
+    names: Vec<String>,
+    note_max: usize,
+    /// All of the body, while it fits: most bodies are kept as they are, without a copy.
+    whole: Vec<Redacted>,
+    /// Writes the part that is kept of a body that does not fit.
+    writer: Option<Box<Writer>>,
+}
+
+/// A body that is written anew.
+#[derive(Clone, Debug)]
+struct Writer {
     scan: Scan,
     keeper: Keeper,
-    /// All of the body, while it fits: most bodies are kept as they are, without a copy.
-    whole: Option<Vec<Redacted>>,
-    bytes: usize,
+}
+
+impl Writer {
+    fn push(&mut self, bytes: &[u8]) {
+        let Writer { scan, keeper } = self;
+        scan.push(bytes, &mut |token| keeper.take(token));
+    }
+
+    fn finish(self) -> Captured {
+        let Writer { mut scan, mut keeper } = self;
+        scan.finish(&mut |token| keeper.take(token));
+        keeper.finish()
+    }
 }
 
 impl Capture {
     /// Of a request: at most `bytes_max` bytes.
     pub fn request(bytes_max: usize, keep: Keep) -> Capture {
-        Capture::new(Keeper::new(Kind::Request, bytes_max, keep))
+        Capture::new(Kind::Request, bytes_max, keep)
     }
 
     /// Of an answer: at most `bytes_max` bytes.
     pub fn answer(bytes_max: usize) -> Capture {
-        Capture::new(Keeper::new(Kind::Answer, bytes_max, Keep::Head))
+        Capture::new(Kind::Answer, bytes_max, Keep::Head)
     }
 
-    fn new(keeper: Keeper) -> Capture {
-        Capture { scan: Scan::new(), keeper, whole: Some(Vec::new()), bytes: 0 }
+    fn new(kind: Kind, bytes_max: usize, keep: Keep) -> Capture {
+        let (names, whole) = (Vec::new(), Vec::new());
+        Capture { kind, keep, bytes_max, bytes: 0, names, note_max: 0, whole, writer: None }
     }
 
-    /// Keeps the texts of `metadata` under these names, too.
+    /// Keeps the texts of `metadata` under these names, too. Call it before the first piece.
     pub fn note_metadata(&mut self, names: Vec<String>, bytes_max: usize) {
-        self.keeper.metadata_bytes_max = bytes_max;
-        self.keeper.metadata = names.into_iter().map(|name| (name, None)).collect();
+        (self.names, self.note_max) = (names, bytes_max);
     }
 
     /// Takes the next piece.
     pub fn push(&mut self, piece: &Redacted) {
         self.bytes = self.bytes.saturating_add(piece.as_bytes().len());
-        if self.bytes > self.keeper.bytes_max {
-            self.write();
+        if self.bytes > self.bytes_max {
+            return self.writer().push(piece.as_bytes());
         }
-        if let Some(whole) = &mut self.whole {
-            whole.push(piece.clone());
-            Redacted::pack(whole);
-        }
-        self.read(piece.as_bytes());
+        self.whole.push(piece.clone());
+        Redacted::pack(&mut self.whole);
     }
 
-    fn read(&mut self, bytes: &[u8]) {
-        let Capture { scan, keeper, .. } = self;
-        scan.push(bytes, &mut |token| keeper.take(token));
-    }
-
-    /// The body cannot be kept as it is: reads it again from its beginning, and writes the part that
-    /// is kept.
-    fn write(&mut self) {
-        let Some(whole) = self.whole.take() else { return };
-        self.scan = Scan::new();
-        self.keeper = self.keeper.anew();
-        whole.iter().for_each(|piece| self.read(piece.as_bytes()));
-    }
-
-    /// The texts of `metadata`, by the names that were asked for.
-    pub fn metadata(&self) -> impl Iterator<Item = (&str, Redacted)> {
-        let told = |text: &Option<Vec<u8>>| text.clone().map(trimmed).map(redacted);
-        self.keeper.metadata.iter().filter_map(move |(name, text)| Some((&**name, told(text)?)))
+    /// The body cannot be kept as it is: reads it from its beginning, and writes the part that is
+    /// kept.
+    fn writer(&mut self) -> &mut Writer {
+        let Capture { kind, keep, bytes_max, names, note_max, whole, writer, .. } = self;
+        writer.get_or_insert_with(|| {
+            let mut keeper = Keeper::new(*kind, *bytes_max, *keep);
+            keeper.metadata = names.drain(..).map(|name| (name, None)).collect();
+            keeper.metadata_bytes_max = *note_max;
+            let mut writer = Box::new(Writer { scan: Scan::new(), keeper });
+            whole.drain(..).for_each(|piece| writer.push(piece.as_bytes()));
+            writer
+        })
     }
 
     /// Ends the body, and returns the part that the log keeps.
     pub fn finish(mut self) -> Captured {
-        self.end();
-        let is_valid = self.scan.is_complete() && self.keeper.is_plain;
-        let whole = self.whole.clone().filter(|_| is_valid).map(Redacted::concat);
-        if let Some(body) = whole.filter(|body| std::str::from_utf8(body.as_bytes()).is_ok()) {
-            return Captured { body: Some(body), text: self.keeper.text(), is_cut: false };
+        if self.writer.is_none() {
+            let body = Redacted::concat(std::mem::take(&mut self.whole));
+            if let Some(read) = whole::read(&body.0, self.kind, &self.names, self.note_max) {
+                let noted = self.names.into_iter().zip(read.metadata);
+                let metadata = noted.filter_map(|(name, text)| Some((name, text?))).collect();
+                return Captured { body: Some(body), text: read.text, is_cut: false, metadata };
+            }
+            self.whole.push(body);
         }
-        if self.whole.is_some() {
-            self.write();
-            self.end();
-        }
-        self.keeper.finish()
-    }
-
-    fn end(&mut self) {
-        let Capture { scan, keeper, .. } = self;
-        scan.finish(&mut |token| keeper.take(token));
+        self.writer();
+        self.writer.map(|writer| writer.finish()).unwrap_or_default()
     }
 }
 
@@ -207,7 +182,7 @@ pub(crate) fn text(text: &[u8], bytes_max: usize) -> Captured {
     let Ended { out, is_cut, .. } = sink.end(None);
     let body = (!out.is_empty()).then(|| redacted(out));
     let text = trimmed(text[..text.len().min(bytes_max)].to_vec());
-    Captured { body, text: Some(redacted(text)), is_cut }
+    Captured { body, text: Some(redacted(text)), is_cut, metadata: Vec::new() }
 }
 
 /// Text that came out of a redactor. Bytes outside UTF-8 become `?`, so that the length stays.
@@ -221,16 +196,12 @@ fn redacted(mut bytes: Vec<u8>) -> Redacted {
     Redacted(Bytes::from(bytes))
 }
 
+/// Takes the tokens of a body, and writes the part that is kept.
 #[derive(Clone, Debug)]
 struct Keeper {
-    kind: Kind,
     keep: Keep,
     bytes_max: usize,
-    /// The body is written anew, because it does not fit or is not plain.
-    writes: bool,
-    /// Readers of JSON take the body as it is: nothing in it is too deep, half a character, or a
-    /// control character in a string.
-    is_plain: bool,
+    finder: Finder,
     head: Sink,
     /// Where the head is ended if the last message has to stand behind it, and whether that is in
     /// the list of messages.
@@ -241,20 +212,10 @@ struct Keeper {
     /// The last one of a user, and the list that it stands in.
     last: Sink,
     last_in: Option<Name>,
-    /// The container at depth 2 is a list.
-    is_list: bool,
     /// The head has the last message, too.
     head_has_last: bool,
-    /// A message is at hand.
-    in_message: bool,
-    is_user: bool,
-    has_text: bool,
-    depth: usize,
-    /// The container of the mark began at this depth.
-    left_out: Option<usize>,
-    names: [Name; NAMES],
-    /// Entries of the list at depth 2 so far.
-    entries: usize,
+    /// So many containers are open in the one that is left out.
+    left_out: usize,
     word: [u8; WORD_BYTES_MAX],
     word_len: usize,
     is_name: bool,
@@ -275,26 +236,17 @@ impl Keeper {
         let message_max = message_max.saturating_sub(2 * MARK.len() + 24);
         let string_max = if kind == Kind::Answer { bytes_max } else { bytes_max / 2 };
         Keeper {
-            kind,
             keep,
             bytes_max,
-            writes: false,
-            is_plain: true,
+            finder: Finder::new(kind),
             head: Sink::new(bytes_max, string_max),
             stop: Stop::default(),
             stops_in_list: false,
             message: Sink::new(message_max, message_max),
             last: Sink::new(message_max, message_max),
             last_in: None,
-            is_list: false,
             head_has_last: true,
-            in_message: false,
-            is_user: false,
-            has_text: false,
-            depth: 0,
-            left_out: None,
-            names: [Name::Other; NAMES],
-            entries: 0,
+            left_out: 0,
             word: [0; WORD_BYTES_MAX],
             word_len: 0,
             is_name: false,
@@ -308,73 +260,59 @@ impl Keeper {
         }
     }
 
-    /// For the same body from its beginning, which is written.
-    fn anew(&self) -> Keeper {
-        let names = self.metadata.iter().map(|(name, _)| (name.clone(), None));
-        Keeper {
-            writes: true,
-            metadata: names.collect(),
-            metadata_bytes_max: self.metadata_bytes_max,
-            ..Keeper::new(self.kind, self.bytes_max, self.keep)
-        }
-    }
-
     fn take(&mut self, token: Token<'_>) {
-        // Most tokens are such a byte.
-        if let Token::Byte(byte) = token
-            && self.left_out.is_none()
-        {
-            self.entries += usize::from(byte == b',' && self.depth == 2);
-            return self.sinks(|sink| sink.token(byte));
-        }
-        if self.left_out.is_some() {
-            return self.leave_out(token);
-        }
-        if matches!(token, Token::Open(_) | Token::StringBegin(false)) {
-            self.value_begin(matches!(token, Token::StringBegin(_)));
-        }
-        if let Token::Open(_) = token
-            && self.depth == DEPTH_MAX
-        {
-            (self.left_out, self.is_plain) = (Some(self.depth), false);
-            self.depth += 1;
-            self.sinks(Sink::mark);
+        if self.left_out > 0 {
+            match token {
+                Token::Open(_) => self.left_out += 1,
+                Token::Close => self.left_out -= 1,
+                _ => {}
+            }
             return;
         }
         match token {
-            Token::Open(byte) => {
-                self.depth += 1;
-                self.set_name(Name::Other);
-                if self.depth == 2 {
-                    (self.entries, self.is_list) = (0, byte == b'[');
+            Token::Byte(byte) => {
+                if byte == b',' {
+                    self.finder.comma();
                 }
+                self.sinks(|sink| sink.token(byte));
+            }
+            Token::Open(byte) => {
+                self.value_begin(false);
+                if self.finder.depth() == DEPTH_MAX {
+                    self.left_out = 1;
+                    return self.sinks(Sink::mark);
+                }
+                self.finder.open(byte == b'[');
                 self.sinks(|sink| sink.open(byte));
             }
             Token::Close => {
-                self.depth -= 1;
+                self.finder.close();
                 self.sinks(Sink::close);
                 self.value_end();
             }
-            Token::Byte(_) => {}
             Token::ScalarEnd => {
                 self.sinks(Sink::scalar_end);
                 self.value_end();
             }
             Token::StringBegin(is_name) => {
+                if !is_name {
+                    self.value_begin(true);
+                }
                 (self.is_name, self.word_len) = (is_name, 0);
                 self.name.clear();
                 self.sinks(|sink| sink.string_begin(is_name));
             }
             Token::Text(text) => {
-                self.is_plain &= self.writes || !has_control(text);
                 self.sinks(|sink| sink.text(text));
                 self.note(text);
             }
-            Token::Escape(escape) => {
-                self.is_plain &= escape != REPLACEMENT;
-                self.sinks(|sink| sink.escape(escape));
-                let mut utf8 = [0; 4];
-                self.note(decoded(escape).encode_utf8(&mut utf8).as_bytes());
+            Token::Escape(written) => {
+                self.sinks(|sink| sink.escape(written));
+                let c = match escape(written) {
+                    Some(Escape::Char(c, _)) => c,
+                    _ => char::REPLACEMENT_CHARACTER,
+                };
+                self.note(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
             Token::StringEnd => {
                 self.sinks(Sink::string_end);
@@ -383,88 +321,30 @@ impl Keeper {
         }
     }
 
-    fn leave_out(&mut self, token: Token<'_>) {
-        match token {
-            Token::Open(_) => self.depth += 1,
-            Token::Close => {
-                self.depth -= 1;
-                if self.left_out == Some(self.depth) {
-                    self.left_out = None;
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn sinks(&mut self, tell: impl Fn(&mut Sink)) {
-        if !self.writes {
-            return;
-        }
         tell(&mut self.head);
-        if self.in_message {
+        if self.finder.in_message() {
             tell(&mut self.message);
         }
     }
 
-    fn set_name(&mut self, name: Name) {
-        if let Some(place) = self.names.get_mut(self.depth) {
-            *place = name;
-        }
-    }
-
-    /// Whether the field at the top is the list of messages, or a prompt.
-    fn holds_messages(&self) -> bool {
-        matches!(self.names[1], Name::Messages | Name::Input | Name::Prompt)
-    }
-
     /// A container or a string begins as a value.
     fn value_begin(&mut self, is_string: bool) {
-        let at_top = self.depth == 1 && is_string && self.names[1] != Name::Messages;
-        if self.kind == Kind::Request
-            && !self.in_message
-            && self.holds_messages()
-            && (self.depth == 2 && self.is_list || at_top)
-        {
+        let begun = self.finder.begin(is_string);
+        if begun.message {
             self.message.restart();
-            (self.in_message, self.is_user, self.has_text) = (true, is_string, is_string);
             self.text.clear();
         }
-        self.is_text = is_string && self.is_asked_for();
-        if self.is_text {
-            self.has_text = true;
-            if !self.text.is_empty() {
-                self.keep_text(b"\n");
-            }
+        self.is_text = begun.text;
+        if begun.text && !self.text.is_empty() {
+            self.keep_text(b"\n");
         }
-        let is_noted = is_string && self.depth == 2 && self.names[1] == Name::Metadata;
         self.noted = None;
-        if is_noted && self.kind == Kind::Request {
+        if begun.noted {
             self.noted = self.metadata.iter().position(|(name, _)| name.as_bytes() == self.name);
             if let Some(at) = self.noted {
                 self.metadata[at].1 = Some(Vec::new());
             }
-        }
-    }
-
-    /// Whether a string at hand is text of a message or of the answer.
-    fn is_asked_for(&self) -> bool {
-        use Name::*;
-        let names = &self.names;
-        match (self.kind, self.depth, names[1]) {
-            (Kind::Request, 1 | 2, _) => self.in_message,
-            (Kind::Request, 3, _) => self.in_message && names[3] == Content,
-            (Kind::Request, 5, _) => self.in_message && names[3] == Content && names[5] == Text,
-            (Kind::Answer, 1, Content) => true,
-            (Kind::Answer, 3, Content) => names[3] == Text,
-            (Kind::Answer, 3, Choices) => self.entries == 0 && matches!(names[3], Content | Text),
-            (Kind::Answer, 4, Choices) => {
-                self.entries == 0 && names[3] == Message && names[4] == Content
-            }
-            (Kind::Answer, 6, Choices) => {
-                self.entries == 0 && names[3..7] == [Message, Content, Other, Text]
-            }
-            (Kind::Answer, 5, Output) => names[3] == Content && names[5] == Text,
-            _ => false,
         }
     }
 
@@ -483,7 +363,7 @@ impl Keeper {
         let taken = text.len().min(room);
         self.word[self.word_len..self.word_len + taken].copy_from_slice(&text[..taken]);
         self.word_len += taken;
-        if self.is_name && self.depth == 2 && !self.metadata.is_empty() {
+        if self.is_name && self.finder.depth() == 2 && !self.metadata.is_empty() {
             let room = NAME_BYTES_MAX.saturating_sub(self.name.len());
             self.name.extend_from_slice(&text[..text.len().min(room)]);
         }
@@ -497,47 +377,46 @@ impl Keeper {
     fn string_end(&mut self) {
         self.noted = None;
         let is_text = std::mem::take(&mut self.is_text);
+        let word = &self.word[..self.word_len];
         if self.is_name {
-            self.set_name(Name::of(&self.word[..self.word_len]));
-            return;
+            return self.finder.name(word);
         }
-        if !is_text && self.depth == 3 && self.names[3] == Name::Role {
-            self.is_user = &self.word[..self.word_len] == b"user";
+        if !is_text {
+            self.finder.string(word);
         }
         self.value_end();
     }
 
     /// A value has ended, perhaps a message.
     fn value_end(&mut self) {
-        let at_end = self.depth == 2 || self.depth == 1 && self.in_message;
-        if self.in_message && at_end {
-            self.in_message = false;
-            if self.is_user && self.has_text {
-                std::mem::swap(&mut self.message, &mut self.last);
-                std::mem::swap(&mut self.text, &mut self.last_text);
-                self.last_in = Some(self.names[1]);
-                self.head_has_last = !self.head.is_full();
-            }
+        if self.finder.end() {
+            std::mem::swap(&mut self.message, &mut self.last);
+            std::mem::swap(&mut self.text, &mut self.last_text);
+            self.last_in = Some(self.finder.top());
+            self.head_has_last = !self.head.is_full();
         }
         let most = self.bytes_max / 8 * HEAD_EIGHTHS;
-        let keeps_tail = self.writes && self.keep == Keep::HeadAndTail;
+        let keeps_tail = self.keep == Keep::HeadAndTail;
         if keeps_tail && !self.head.is_full() && self.head.safe_len() <= most {
             self.head.stop(&mut self.stop);
-            self.stops_in_list = self.depth >= 2 && self.is_list && self.holds_messages();
+            self.stops_in_list = self.finder.in_messages();
         }
     }
 
     /// The text of the last user message, or of the answer.
     fn text(&mut self) -> Option<Redacted> {
-        let text = match self.kind {
+        let text = match self.finder.kind() {
             Kind::Request => self.last_in.map(|_| std::mem::take(&mut self.last_text)),
-            Kind::Answer => Some(std::mem::take(&mut self.text)).filter(|_| self.has_text),
+            Kind::Answer => Some(std::mem::take(&mut self.text)).filter(|_| self.finder.has_text()),
         };
         text.map(trimmed).map(redacted)
     }
 
     fn finish(mut self) -> Captured {
         let text = self.text();
+        let noted = std::mem::take(&mut self.metadata).into_iter();
+        let noted = noted.filter_map(|(name, text)| Some((name, redacted(trimmed(text?)))));
+        let metadata = noted.collect();
         let splices = self.head.is_full() && !self.head_has_last;
         let last = self.last_in.filter(|_| splices).map(|name| (name, closed(self.last.end(None))));
         let ended = match last.filter(|(_, last)| !last.out.is_empty()) {
@@ -550,7 +429,7 @@ impl Keeper {
         let Ended { out, is_cut, .. } = closed(ended);
         let body = (!out.is_empty()).then(|| redacted(out));
         let is_cut = is_cut || body.is_none();
-        Captured { body, text, is_cut }
+        Captured { body, text, is_cut, metadata }
     }
 }
 
@@ -594,26 +473,4 @@ fn splice(mut head: Ended, last: &[u8], name: Name, in_list: bool) -> Ended {
     head.out.extend_from_slice(last);
     head.out.push(b']');
     head
-}
-
-/// The character of an escape.
-fn decoded(escape: &[u8]) -> char {
-    let unit = |at: usize| {
-        let digits = escape.get(at..at + 4).and_then(|digits| str::from_utf8(digits).ok());
-        digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
-    };
-    match escape.get(1) {
-        Some(b'n') => '\n',
-        Some(b't') => '\t',
-        Some(b'r') => '\r',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'u') if escape.len() == 12 => {
-            let code = 0x10000 + ((unit(2) & 0x3ff) << 10) + (unit(8) & 0x3ff);
-            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-        }
-        Some(b'u') => char::from_u32(unit(2)).unwrap_or(char::REPLACEMENT_CHARACTER),
-        Some(other) => char::from(*other),
-        None => char::REPLACEMENT_CHARACTER,
-    }
 }

@@ -63,7 +63,7 @@ pub(crate) struct Scan {
 }
 
 /// Stands for half a pair.
-pub(crate) const REPLACEMENT: &[u8] = br"\ufffd";
+const REPLACEMENT: &[u8] = br"\ufffd";
 
 impl Scan {
     pub(crate) fn new() -> Scan {
@@ -129,11 +129,6 @@ impl Scan {
                 }
             }
         }
-    }
-
-    /// Whether it was a whole value.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.expect == Expect::Nothing
     }
 
     /// The body has ended.

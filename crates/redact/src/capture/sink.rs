@@ -236,7 +236,7 @@ impl Sink {
 }
 
 /// Whether a text holds a control character. (Not `any`, which looks at one byte after the other.)
-pub(crate) fn has_control(text: &[u8]) -> bool {
+fn has_control(text: &[u8]) -> bool {
     text.iter().fold(false, |seen, byte| seen | (*byte < 0x20))
 }
 

@@ -131,9 +131,10 @@ fn metadata_is_noted_by_name() {
     kept.push(&Redacted::from_gateway(
         r#"{"ticket_id":"no","metadata":{"a":{"ticket_id":"no"},"ticket_id":"T-4711 and more"}}"#,
     ));
-    let noted: Vec<_> = kept.metadata().map(|(name, text)| (name.to_owned(), text)).collect();
-    assert_eq!(noted, [("ticket_id".to_owned(), Redacted(Bytes::from_static(b"T-4711 a")))]);
-    assert!(kept.finish().body.is_none(), "nothing fits");
+    let kept = kept.finish();
+    let noted = [("ticket_id".to_owned(), Redacted(Bytes::from_static(b"T-4711 a")))];
+    assert_eq!(kept.metadata, noted);
+    assert!(kept.body.is_none(), "nothing fits");
 }
 
 #[test]
@@ -235,6 +236,24 @@ proptest! {
                 prop_assert!(kept.body.is_some());
             }
         }
+    }
+
+    /// A body that is read at once has the texts of one that is written anew; and the same bytes, if
+    /// it can be kept as it is.
+    #[test]
+    fn both_readers_find_the_same(body in prop_oneof![bodies(), requests()], is_answer: bool) {
+        let bytes_max = 3 * body.len() + 100;
+        let new = || match is_answer {
+            true => Capture::answer(bytes_max),
+            false => Capture::request(bytes_max, Keep::HeadAndTail),
+        };
+        let mut anew = new();
+        anew.writer();
+        anew.bytes = bytes_max;
+        let (read, written) = (capture(&body, new(), 9), capture(&body, anew, 9));
+        prop_assert_eq!(read.body, written.body);
+        prop_assert_eq!(read.text, written.text);
+        prop_assert_eq!(read.is_cut, written.is_cut);
     }
 
     /// A valid body that fits is kept as it is, and the last message of a longer one is there.
