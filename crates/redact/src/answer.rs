@@ -353,6 +353,8 @@ pub struct AnswerRedactor {
     /// It is kept as JSON, not as text.
     is_json: bool,
     pieces: Vec<Redacted>,
+    /// The redacted answer, as JSON and as text.
+    capture: Capture,
     clean: BytesMut,
 }
 
@@ -377,6 +379,7 @@ impl AnswerRedactor {
             way: Way::Done,
             is_json,
             pieces: Vec::new(),
+            capture: Capture::answer(bytes_max),
             clean: BytesMut::new(),
         };
         if is_json {
@@ -421,9 +424,15 @@ impl AnswerRedactor {
             self.as_text();
             return false;
         }
-        self.pieces.drain(..).for_each(|Redacted(piece)| self.clean.extend_from_slice(&piece));
+        let kept = if self.is_json {
+            self.pieces.drain(..).for_each(|piece| self.capture.push(&piece));
+            self.capture.bytes()
+        } else {
+            self.pieces.drain(..).for_each(|Redacted(piece)| self.clean.extend_from_slice(&piece));
+            self.clean.len()
+        };
         // More would not be kept.
-        let full = self.clean.len() > self.bytes_max;
+        let full = kept > self.bytes_max;
         if over || full {
             self.way = Way::Done;
         }
@@ -433,13 +442,11 @@ impl AnswerRedactor {
     /// Takes the redacted part of the text, as the log keeps it.
     pub fn finish(self) -> Captured {
         let is_whole = self.whole && matches!(self.way, Way::Done);
-        if self.clean.is_empty() {
+        if self.clean.is_empty() && self.capture.bytes() == 0 {
             return Captured { is_cut: !is_whole, ..Captured::default() };
         }
         let kept = if self.is_json {
-            let mut capture = Capture::answer(self.bytes_max);
-            capture.push(&Redacted(self.clean.freeze()));
-            capture.finish()
+            self.capture.finish()
         } else {
             capture::text(&self.clean, self.bytes_max)
         };
@@ -450,6 +457,7 @@ impl AnswerRedactor {
     fn as_text(&mut self) {
         self.pieces.clear();
         self.clean.clear();
+        self.capture = Capture::answer(self.bytes_max);
         self.is_json = false;
         self.rest = match String::from_utf8_lossy(&self.answer) {
             std::borrow::Cow::Borrowed(_) => self.answer.clone(),

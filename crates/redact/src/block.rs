@@ -4,10 +4,16 @@
 //! with one instruction. Promise: bytes that are missing at the end of a text are 0. Does not: know
 //! what the classes are good for.
 
-use wide::u8x16;
+use wide::{i8x16, u8x16};
 
 /// Bytes of a block.
 pub(crate) const LEN: usize = 64;
+
+/// The bits of [`Block::special`] for the quarter of a block.
+#[inline(always)]
+pub(crate) fn special(bytes: &[u8; 16]) -> u32 {
+    ends_plain(u8x16::new(*bytes)).to_bitmask()
+}
 
 /// Some bytes of a text, side by side.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +106,24 @@ impl Block {
     /// character, what is not ASCII.
     #[inline(always)]
     pub(crate) fn special(&self) -> u64 {
-        self.bits(|v| is(v, b'"') | is(v, b'\\') | within(v, 0, 0x1F) | v)
+        self.bits(ends_plain)
+    }
+
+    /// Whether there is one of them.
+    #[inline(always)]
+    pub(crate) fn has_special(&self) -> bool {
+        self.any(ends_plain)
+    }
+
+    /// Whether there may be a byte without which no match begins: a digit, one of
+    /// [`Block::marks`], or an equals sign. Says yes for `;`, `<`, `>` and `?`, too.
+    #[inline(always)]
+    pub(crate) fn has_begin(&self) -> bool {
+        // `0` becomes the least byte with a sign.
+        let first = u8x16::splat(0x80 - b'0');
+        self.any(|v| {
+            less(v + first, (b'@' - b'0' + 1).wrapping_add(0x80).cast_signed()) | is(v, b'%')
+        })
     }
 
     /// `-`, `.`, `,` and `:`: between two digits they make one number of both.
@@ -110,10 +133,30 @@ impl Block {
     }
 
     #[inline(always)]
+    fn any(&self, class: impl Fn(u8x16) -> u8x16) -> bool {
+        let [a, b, c, d] = self.0.map(class);
+        (a | b | c | d).to_bitmask() != 0
+    }
+
+    #[inline(always)]
     fn bits(&self, class: impl Fn(u8x16) -> u8x16) -> u64 {
         let [a, b, c, d] = self.0.map(|v| u64::from(class(v).to_bitmask()));
         a | b << 16 | c << 32 | d << 48
     }
+}
+
+/// The highest bit of each byte that ends plain text in a JSON string.
+#[inline(always)]
+fn ends_plain(v: u8x16) -> u8x16 {
+    // Bytes that are not ASCII are less than 0.
+    is(v, b'"') | is(v, b'\\') | less(v, 0x20)
+}
+
+/// The bytes that are less than `than`, both with a sign.
+#[inline(always)]
+fn less(v: u8x16, than: i8) -> u8x16 {
+    let less = i8x16::new(v.to_array().map(u8::cast_signed)).simd_lt(i8x16::splat(than));
+    u8x16::new(less.to_array().map(i8::cast_unsigned))
 }
 
 #[inline(always)]
@@ -156,11 +199,14 @@ mod tests {
                         expected(b"-.,:".contains(&byte)),
                         "{byte} at {at} of {len}"
                     );
+                    let begin = matches!(byte, b'%' | b'0'..=b'@');
+                    assert_eq!(block.has_begin(), begin && at < LEN, "{byte} at {at} of {len}");
                     // Bytes missing at the end are not told apart from control characters:
                     // callers ask whole blocks.
                     if len >= LEN {
                         let special = matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..);
                         assert_eq!(block.special(), expected(special), "{byte} at {at} of {len}");
+                        assert_eq!(block.has_special(), special && at < LEN);
                     }
                     assert_eq!(
                         block.letters() & bit,

@@ -33,7 +33,12 @@ pub(crate) type AddUp = fn(&ReportedUsage) -> Option<TokenUsage>;
 
 /// Reads a whole answer. Anything but a JSON object gives the default.
 pub(crate) fn read(answer: &[u8], add_up: Option<AddUp>) -> AnswerFacts {
-    match serde_json::from_slice::<Head<'_>>(answer) {
+    // Each string would be checked by itself.
+    let head = match std::str::from_utf8(answer) {
+        Ok(text) => serde_json::from_str::<Head<'_>>(text),
+        Err(_) => serde_json::from_slice(answer),
+    };
+    match head {
         Ok(head) => AnswerFacts {
             usage: tokens(add_up, head.usage, head.usage_metadata, head.service_tier),
             finish_reason: finish_reason(head.ending()),

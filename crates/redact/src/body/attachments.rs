@@ -334,7 +334,7 @@ impl Body {
 
     /// The string at hand has ended, which stood where attachments do.
     pub(crate) fn attachment_end(&mut self) -> Result<(), RedactError> {
-        let head = self.scanner.head.take();
+        let head = self.scanner.as_mut().and_then(|scanner| scanner.head.take());
         let bytes = std::mem::take(&mut self.data_bytes);
         if head == Some(Head::Plain) && !self.reading_key {
             self.text_bytes += bytes;

@@ -50,8 +50,9 @@ pub(crate) struct Frame {
     pub(crate) path: Option<Path>,
     /// The hint of the key at hand about a number, once it was asked for.
     pub(crate) says: Option<Option<Says>>,
-    /// It stands under a key that is about telephones: `"phone": {"home": …}`.
-    pub(crate) phones: bool,
+    /// It stands under a key that is about telephones: `"phone": {"home": …}`. Known once it was
+    /// asked for.
+    pub(crate) phones: Option<bool>,
     /// Its keys are the API's, not the user's.
     pub(crate) api: bool,
     /// The top level, or `extra_body`, which some servers merge into it.
@@ -87,9 +88,14 @@ pub(crate) const ITEM_ROLE: u8 = 8;
 pub(crate) const ITEM_CONTENT: u8 = 16;
 
 impl Frame {
+    /// The key at hand, of which the beginning is kept.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name[..usize::from(self.name_len)]
+    }
+
     /// Whether the text under the key at hand is the provider's own, which it has signed.
     pub(crate) fn is_signed(&self) -> bool {
-        let name = &self.name[..usize::from(self.name_len)];
+        let name = self.name();
         self.key == Key::Opaque || name == b"thinking" || is_thinking(name)
     }
 

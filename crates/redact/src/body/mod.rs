@@ -98,7 +98,10 @@ pub(crate) struct Body {
     /// Those of them that do not begin a character.
     pub(crate) continuation_bytes: u64,
     pub(crate) out: Out,
-    scanner: Scanner,
+    /// Made for the first string that needs a closer look.
+    scanner: Option<Box<Scanner>>,
+    /// Text like a placeholder of the call is looked for.
+    marks: bool,
     frames: Vec<Frame>,
     /// The meaning of their keys for numbers.
     keys: KeyMemo,
@@ -172,10 +175,7 @@ impl Body {
         // An answer is redacted for the log alone; letters need a key.
         let numbered = !schema.is_answer() && rules.placeholders == Placeholders::Numbered;
         let arguments = rules.restore.unwrap_or(false);
-        let mut scanner = Scanner::new(Arc::clone(&rules), 1);
-        scanner.marks = numbered;
         let own = (rules.mask_answers && !schema.is_answer()).then(Own::default);
-        scanner.digests = own.is_some();
         Body {
             values: numbered.then(|| Values::new(arguments, None)),
             changeable: true,
@@ -186,7 +186,8 @@ impl Body {
             rejected: Vec::new(),
             rejected_at: None,
             leaving: false,
-            scanner,
+            scanner: None,
+            marks: numbered,
             rules,
             schema,
             ask_for_usage,
@@ -204,7 +205,7 @@ impl Body {
             data_bytes: 0,
             key_at: None,
             captured: None,
-            spare: Vec::with_capacity(NAME_MAX),
+            spare: Vec::new(),
             reading_key: false,
             drop: None,
             scalar_at: None,
@@ -236,7 +237,8 @@ impl Body {
     /// Raw bytes before this may leave, when characters have been told up to `told`.
     pub(crate) fn safe(&mut self, told: u64) -> Result<u64, RedactError> {
         if self.scanning {
-            let safe = if self.waiting.is_some() { told } else { self.scanner.safe(told) };
+            let scanner = self.scanner.as_mut().filter(|_| self.waiting.is_none());
+            let safe = scanner.map_or(told, |scanner| scanner.safe(told));
             self.carry_out()?;
             return Ok(self.key_at.map_or(safe, |at| at.min(safe)));
         }
@@ -246,7 +248,6 @@ impl Body {
     /// An answer for a caller whose own values are these.
     pub(crate) fn mask(&mut self, own: &Own, translated: bool) {
         (self.own, self.masking, self.translated) = (Some(own.clone()), true, translated);
-        self.scanner.digests = true;
     }
 
     /// Refuses the body for the values found, once so much more of it has been read that others
@@ -266,7 +267,7 @@ impl Body {
     /// leave.
     pub(crate) fn held_bytes(&self) -> usize {
         self.out.held_bytes()
-            + self.scanner.held_bytes()
+            + self.scanner.as_ref().map_or(0, |scanner| scanner.held_bytes())
             + self.captured.as_ref().map_or(0, Vec::len)
     }
 

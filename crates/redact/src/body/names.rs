@@ -21,7 +21,7 @@ impl Body {
         // The output of a shell has no type.
         frame.has_text |= key == Key::Text || matches!(name, b"stdout" | b"stderr" | b"outcome");
         frame.fact = if frame.api {
-            Fact::of(name, &self.schema, frame.top, frame.owner)
+            Fact::of(name, key, &self.schema, frame.top, frame.owner)
         } else {
             Fact::None
         };

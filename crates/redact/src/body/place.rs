@@ -1,23 +1,27 @@
 //! A string or a container is judged by its place: how closely it is looked at, and the place of
 //! its children.
 
+use std::sync::Arc;
+
 use super::Body;
 use super::frame::{Frame, Place};
 use crate::detect::words::Says;
 use crate::keys::{Key, is_providers_own, is_thinking};
-use crate::scan::{Blob, Look};
+use crate::scan::{Blob, Look, Scanner, is_harmless};
 use crate::schema::Texts;
 
 impl Body {
     /// The meaning of the key at hand for a number in the string under it.
     pub(crate) fn hint(&mut self) -> Option<Says> {
-        let frame = self.frames.last_mut()?;
-        if let Some(says) = frame.says {
+        let at = self.frames.len().checked_sub(1)?;
+        if let Some(says) = self.frames[at].says {
             return says;
         }
-        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
-        let inherited = || (frame.phones && !words.is_neutral(name)).then_some(Says::Phone);
-        let says = self.keys.key(words, name).or_else(inherited);
+        let words = self.rules.words;
+        let mut says = self.keys.key(words, self.frames[at].name());
+        if says.is_none() && self.is_under_phones(at) && !words.is_neutral(self.frames[at].name()) {
+            says = Some(Says::Phone);
+        }
         // The lists that this one stands in have the same key, and so do those that follow in them.
         for frame in self.frames.iter_mut().rev() {
             frame.says = Some(says);
@@ -52,18 +56,33 @@ impl Body {
         }
     }
 
+    /// Whether a string that is all of `text` needs no closer look.
+    pub(crate) fn is_harmless(&self, text: &[u8], look: Look) -> bool {
+        is_harmless(&self.rules, self.marks, text, look)
+    }
+
     /// Tells the scanner of the string at hand, if it does not know of it.
     #[inline]
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) -> &mut Scanner {
         if let Some(look) = self.waiting.take() {
             self.begin_string(look);
         }
+        self.scanner()
     }
 
-    pub(crate) fn begin_string(&mut self, look: Look) {
+    fn scanner(&mut self) -> &mut Scanner {
+        let Body { scanner, rules, own, marks, .. } = self;
+        scanner.get_or_insert_with(|| {
+            let mut scanner = Box::new(Scanner::new(Arc::clone(rules), 1));
+            (scanner.marks, scanner.digests) = (*marks, own.is_some());
+            scanner
+        })
+    }
+
+    fn begin_string(&mut self, look: Look) {
         if self.reading_key {
             self.changeable = true;
-            return self.scanner.begin(look, None, Blob::None);
+            return self.scanner().begin(look, None, Blob::None);
         }
         // The provider has signed its thinking.
         self.changeable = look == Look::All && !self.top().is_some_and(Frame::is_signed);
@@ -71,8 +90,10 @@ impl Body {
             Some(f) if look == Look::All && f.key == Key::Other => self.hint(),
             _ => None,
         };
-        self.scanner.begin(look, hint, self.blob());
-        self.scanner.json = self.top().is_some_and(|f| f.key == Key::Arguments);
+        let (blob, json) = (self.blob(), self.top().is_some_and(|f| f.key == Key::Arguments));
+        let scanner = self.scanner();
+        scanner.begin(look, hint, blob);
+        scanner.json = json;
     }
 
     /// Whether the keys of what opens as `child` under the key at hand are the API's.
@@ -91,19 +112,32 @@ impl Body {
         key.routing_bit().is_some_and(|bit| self.seen & 1 << bit != 0)
     }
 
-    /// Whether the value that begins stands under a key that is about telephones, or in an object
-    /// that does.
-    pub(crate) fn under_phones(&mut self) -> bool {
-        let Some(frame) = self.frames.last() else { return false };
-        let (words, name) = (self.rules.words, &frame.name[..frame.name_len as usize]);
-        // The key of a list was looked at when it began, and no word is shorter.
-        if !frame.object || name.len() < 3 {
-            return frame.phones;
+    /// Whether the container that is the frame of this number stands under a key that is about
+    /// telephones, or in an object that does.
+    fn is_under_phones(&mut self, at: usize) -> bool {
+        let known = self.frames[..=at].iter().rposition(|f| f.phones.is_some());
+        for at in known.map_or(0, |known| known + 1)..=at {
+            let phones = self.stands_under_phones(at);
+            self.frames[at].phones = Some(phones);
+        }
+        self.frames[at].phones.unwrap_or(false)
+    }
+
+    /// The same, if it is known of the one around it.
+    fn stands_under_phones(&mut self, at: usize) -> bool {
+        let [.., outer, inner] = &self.frames[..=at] else { return false };
+        if inner.place != Place::Data {
+            return false;
+        }
+        let (words, name, phones) = (self.rules.words, outer.name(), outer.phones == Some(true));
+        // The key of a list is that of the list, and no word is shorter.
+        if !outer.object || name.len() < 3 {
+            return phones;
         }
         match self.keys.key(words, name) {
             Some(Says::Phone) => words.is_strong(name),
             Some(Says::Identifier) => false,
-            None => frame.phones && !words.is_neutral(name),
+            None => phones && !words.is_neutral(name),
         }
     }
 

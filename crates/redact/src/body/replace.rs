@@ -22,7 +22,8 @@ impl Body {
     /// Does what the scanner found.
     #[inline]
     pub(crate) fn carry_out(&mut self) -> Result<(), RedactError> {
-        if self.scanner.ops.is_empty() { Ok(()) } else { self.carry_out_ops() }
+        let found = self.scanner.as_ref().is_some_and(|scanner| !scanner.ops.is_empty());
+        if found { self.carry_out_ops() } else { Ok(()) }
     }
 
     pub(crate) fn carry_out_ops(&mut self) -> Result<(), RedactError> {
@@ -32,7 +33,8 @@ impl Body {
             }
             self.key_at = None;
         }
-        let mut ops = std::mem::take(&mut self.scanner.ops);
+        let Some(scanner) = &mut self.scanner else { return Ok(()) };
+        let mut ops = std::mem::take(&mut scanner.ops);
         let rules = Arc::clone(&self.rules);
         for op in ops.drain(..) {
             match op {
@@ -89,7 +91,9 @@ impl Body {
                 }
             }
         }
-        self.scanner.ops = ops;
+        if let Some(scanner) = &mut self.scanner {
+            scanner.ops = ops;
+        }
         Ok(())
     }
 

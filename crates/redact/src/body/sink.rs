@@ -6,7 +6,7 @@ use super::{
 };
 use crate::bounds::MODEL_BYTES_MAX;
 use crate::facts::{Fact, Number};
-use crate::json::{Scalar, Sink, Take, tell_apart};
+use crate::json::{Scalar, Sink, Take, tell_apart, tell_key};
 use crate::keys::{self, Key};
 use crate::scan::{Blob, Look, Media};
 use crate::{Attachments, RedactError, TokenArrays};
@@ -19,7 +19,6 @@ impl Sink for Body {
         if place == Place::Item && self.message.is_none() && self.removes_messages() {
             self.begin_message(at, false);
         }
-        let phones = place == Place::Data && self.under_phones();
         if let Some(Frame { place: Place::Top, key, object: true, .. }) = self.top() {
             match key {
                 Key::Model => return invalid("`model` must be a string"),
@@ -71,7 +70,7 @@ impl Sink for Body {
             fields: self.ledger.fields.len(),
             path: None,
             says,
-            phones,
+            phones: None,
             api,
             top,
             fact,
@@ -130,17 +129,26 @@ impl Sink for Body {
         Ok(())
     }
 
+    fn key(&mut self, name: &[u8], at: u64) -> Result<(), RedactError> {
+        let is_looked_at = self.drop.is_none();
+        if is_looked_at && !self.is_harmless(name, Look::All) {
+            return tell_key(self, name, at);
+        }
+        if is_looked_at && self.is_users_key() {
+            self.text_bytes += name.len() as u64;
+        }
+        (self.scanning, self.place_noted, self.reading_key) = (false, false, false);
+        self.key_end(&name[..name.len().min(MODEL_BYTES_MAX + 1)])
+    }
+
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError> {
         self.scanning = false;
         self.place_noted = false;
         self.reading_key = key;
         if key {
-            self.spare.clear();
-            self.captured = Some(std::mem::take(&mut self.spare));
+            self.begin_capture();
             if self.drop.is_none() {
-                // Names that the API itself has stay; those of user data are the user's.
-                let users =
-                    !self.schema.is_answer() && self.top().is_some_and(|f| f.place == Place::Data);
+                let users = self.is_users_key();
                 self.key_at = (!users).then_some(at);
                 self.scanning = true;
                 self.data = !users;
@@ -173,8 +181,7 @@ impl Sink for Body {
             && (matches!(key, Key::Type | Key::Media) || place == Place::Top && key == Key::Model)
             || fact
         {
-            self.spare.clear();
-            self.captured = Some(std::mem::take(&mut self.spare));
+            self.begin_capture();
         }
         let look = self.look();
         if let Some(look) = look.filter(|_| self.removes_messages()) {
@@ -201,14 +208,13 @@ impl Sink for Body {
             // Most strings: nothing in it could begin a match, so it need not go through the
             // window.
             if let Some(look) = self.waiting.filter(|_| whole)
-                && self.scanner.is_harmless(text, look)
+                && self.is_harmless(text, look)
                 && (self.reading_key || self.blob() == Blob::None)
             {
                 self.scanning = false;
                 return Ok(());
             }
-            self.begin();
-            self.scanner.plain(text, at);
+            self.begin().plain(text, at);
             return self.carry_out();
         }
         Ok(())
@@ -220,8 +226,7 @@ impl Sink for Body {
         }
         if self.scanning {
             self.count_ascii(raw.len() - escapes.len());
-            self.begin();
-            self.scanner.escaped(raw, escapes, at);
+            self.begin().escaped(raw, escapes, at);
             return self.carry_out();
         }
         Ok(())
@@ -235,8 +240,7 @@ impl Sink for Body {
         }
         if self.scanning {
             self.count(text.as_bytes());
-            self.begin();
-            self.scanner.wide(text, at);
+            self.begin().wide(text, at);
             return self.carry_out();
         }
         Ok(())
@@ -255,8 +259,7 @@ impl Sink for Body {
                 &c.unwrap_or_default().encode_utf8(&mut [0; 4]).as_bytes()
                     [..c.map_or(0, char::len_utf8)],
             );
-            self.begin();
-            self.scanner.char(c, from, to);
+            self.begin().char(c, from, to);
             return self.carry_out();
         }
         Ok(())
@@ -264,12 +267,15 @@ impl Sink for Body {
 
     fn string_end(&mut self, at: u64) -> Result<(), RedactError> {
         if self.scanning {
-            if self.waiting.is_none() {
-                self.scanner.end();
-            }
-            let own = self.key_at.take().is_some() && !self.scanner.ops.is_empty();
-            if own && self.captured.as_deref().is_some_and(keys::is_known) {
-                self.scanner.ops.clear();
+            let own = self.key_at.take().is_some();
+            if let Some(scanner) = &mut self.scanner {
+                if self.waiting.is_none() {
+                    scanner.end();
+                }
+                let found = own && !scanner.ops.is_empty();
+                if found && self.captured.as_deref().is_some_and(keys::is_known) {
+                    scanner.ops.clear();
+                }
             }
             self.carry_out()?;
             self.scanning = false;
@@ -371,6 +377,18 @@ fn frame_has_usage(seen: u8) -> bool {
 }
 
 impl Body {
+    /// Keeps the string that begins.
+    fn begin_capture(&mut self) {
+        self.spare.clear();
+        self.spare.reserve(NAME_MAX);
+        self.captured = Some(std::mem::take(&mut self.spare));
+    }
+
+    /// Whether the key at hand is text of the user: names that the API itself has stay.
+    fn is_users_key(&self) -> bool {
+        !self.schema.is_answer() && self.top().is_some_and(|f| f.place == Place::Data)
+    }
+
     /// Whether a number here is a token that may not pass unread.
     fn is_token_place(&self) -> bool {
         if self.schema.token_field.is_empty() || self.rules.token_arrays == TokenArrays::Allow {

@@ -38,9 +38,9 @@ pub(crate) fn escape(text: &[u8]) -> Option<Escape> {
 
 /// The four hex digits behind `\u`.
 fn unit(text: &[u8]) -> Option<u32> {
-    text.get(2..6)?.iter().try_fold(0, |unit, digit| {
-        char::from(*digit).to_digit(16).map(|digit| unit << 4 | digit)
-    })
+    text.get(2..6)?
+        .iter()
+        .try_fold(0, |unit, digit| char::from(*digit).to_digit(16).map(|digit| unit << 4 | digit))
 }
 
 /// Appends the content of a string to `out`, decoded. Half a pair becomes the replacement character.

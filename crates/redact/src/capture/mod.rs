@@ -112,6 +112,11 @@ impl Capture {
         (self.names, self.note_max) = (names, bytes_max);
     }
 
+    /// Bytes of the body so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes the next piece.
     pub fn push(&mut self, piece: &Redacted) {
         self.bytes = self.bytes.saturating_add(piece.as_bytes().len());

@@ -6,7 +6,7 @@ use super::words::{Says, Words};
 
 /// The meaning of the keys that were asked for last: those of a list of objects are the same ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KeyMemo([KnownKey; KEYS_KNOWN]);
+pub(crate) struct KeyMemo(Option<Box<[KnownKey; KEYS_KNOWN]>>);
 
 /// Keys that are remembered, and the bytes of the longest.
 const KEYS_KNOWN: usize = 16;
@@ -30,7 +30,8 @@ impl KeyMemo {
             .first()
             .zip(key.last())
             .map_or(0, |(a, b)| usize::from(a.wrapping_mul(3) ^ b.wrapping_mul(5)));
-        let known = &mut self.0[(ends + key.len() * 7) % KEYS_KNOWN];
+        let known = self.0.get_or_insert_default();
+        let known = &mut known[(ends + key.len() * 7) % KEYS_KNOWN];
         if known.name[..usize::from(known.len)] != *key {
             known.name[..key.len()].copy_from_slice(key);
             (known.len, known.says) = (key.len() as u8, words.key(key));

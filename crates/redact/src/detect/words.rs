@@ -247,6 +247,10 @@ impl Words {
             n += 1;
         }
         let spaced = &spaced[..n];
+        // Most keys hold no word.
+        if !(0..n).any(|i| self.leads.may_begin(spaced, i) && self.may_begin(spaced, i)) {
+            return None;
+        }
         let view = View { text: spaced, lo: 0 };
         // "documents" are what a model is to rank, not papers of a person.
         if spaced.eq_ignore_ascii_case(b"documents") {

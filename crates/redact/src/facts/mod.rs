@@ -14,6 +14,7 @@ use crate::Schema;
 use crate::bounds::{
     BODY_MODELS_MAX, BODY_OBJECT_ID_BYTES_MAX, BODY_OBJECTS_MAX, BODY_PARAM_BYTES_MAX,
 };
+use crate::keys::Key;
 
 /// The facts seen in a body as it passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,9 +174,9 @@ impl Fact {
         matches!(self, Fact::Bound | Fact::LooseBound | Fact::Answers)
     }
 
-    /// The fact that `name` states, in an object whose keys are the API's. `top`: at the top level,
+    /// The fact that `name`, which is `key`, states in an object whose keys are the API's. `top`: at the top level,
     /// or in `extra_body`; `owner`: what the key says under which the object stands.
-    pub(crate) fn of(name: &[u8], schema: &Schema, top: bool, owner: Fact) -> Fact {
+    pub(crate) fn of(name: &[u8], key: Key, schema: &Schema, top: bool, owner: Fact) -> Fact {
         if owner == Fact::Models {
             return Fact::Models;
         }
@@ -192,7 +193,7 @@ impl Fact {
         if matches!(name, b"encrypted_content" | b"content" | b"result" | b"results") {
             return Fact::Content;
         }
-        if top {
+        if top && key.routing_bit().is_none() {
             let fact = at_top(name, schema);
             if fact != Fact::None {
                 return fact;
@@ -334,6 +335,13 @@ pub(crate) fn fold<'a>(name: &[u8], into: &'a mut [u8; FOLD_MAX]) -> &'a [u8] {
         return &[];
     }
     let mut n = 0;
+    if name.is_ascii() {
+        for b in name.iter().filter(|b| !matches!(b, b'_' | b'-')) {
+            into[n] = b.to_ascii_lowercase();
+            n += 1;
+        }
+        return &into[..n];
+    }
     let mut rest = name;
     while let [b, after @ ..] = rest {
         rest = after;

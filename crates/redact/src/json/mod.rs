@@ -7,15 +7,18 @@
 //! (pieces of plain text aside, which are told as they come). Memory does not grow with the body.
 //! Does not: keep values, convert numbers, or forgive.
 
+mod chars;
 pub(crate) mod number;
 mod plain;
 mod sink;
 
+use chars::is_short;
+pub(crate) use chars::short;
 use number::Digits;
 use plain::is_plain;
 pub(crate) use plain::plain_len;
-pub(crate) use sink::tell_apart;
 pub use sink::{Scalar, Sink, Take};
+pub(crate) use sink::{tell_apart, tell_key};
 
 use crate::RedactError;
 use crate::bounds::JSON_DEPTH_MAX;
@@ -71,25 +74,6 @@ const _: () = assert!(JSON_DEPTH_MAX <= 128, "one bit of `objects` for each");
 
 /// The most short escapes that one call reports.
 const ESCAPES_MAX: usize = 32;
-
-/// The character that a backslash and `byte` stand for.
-#[inline]
-pub(crate) fn short(byte: u8) -> Option<char> {
-    Some(match byte {
-        b'"' | b'\\' | b'/' => char::from(byte),
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        _ => return None,
-    })
-}
-
-#[inline]
-fn is_short(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-}
 
 impl Default for Tokenizer {
     fn default() -> Tokenizer {
@@ -154,19 +138,13 @@ impl Tokenizer {
                     self.utf8(piece[i], sink)?;
                     i += 1;
                 }
-                State::Number(digits) => match digits.next(piece[i]) {
-                    Some(next) => {
-                        self.state = State::Number(next);
-                        if self.take == Take::Text {
-                            sink.number(piece[i]);
-                        }
-                        i += 1;
-                    }
-                    None => self.number_end(digits, sink)?,
-                },
+                State::Number(digits) => i += self.number(digits, &piece[i..], sink)?,
                 State::Literal(rest, scalar) => {
                     self.literal(rest, scalar, piece[i], sink)?;
                     i += 1;
+                }
+                State::Key | State::KeyOrEnd if piece[i] == b'"' => {
+                    i += self.key(&piece[i..], sink)?;
                 }
                 _ => {
                     if !matches!(piece[i], b' ' | b'\n' | b'\r' | b'\t') {
@@ -200,7 +178,6 @@ impl Tokenizer {
             (State::Value | State::ValueOrEnd, b'{' | b'[') => self.open(byte == b'{', sink),
             (State::Value | State::ValueOrEnd, b'"') => self.string(false, sink),
             (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') => self.close(sink),
-            (State::Key | State::KeyOrEnd, b'"') => self.string(true, sink),
             (State::Value | State::ValueOrEnd, b't') => {
                 self.begin_literal(b"rue", Scalar::True, sink)
             }
@@ -270,6 +247,42 @@ impl Tokenizer {
         self.text_at = self.offset + 1;
         self.take = sink.string(key, self.offset)?;
         Ok(())
+    }
+
+    /// Takes a key that `rest` begins with, and the colon if it follows at once. Returns the bytes
+    /// taken.
+    fn key(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
+        let n = 1 + plain_len(&rest[1..]);
+        if rest.get(n) != Some(&b'"') {
+            // Its end, or a part of it that is no plain text, is told by itself.
+            return self.string(true, sink).map(|()| 1);
+        }
+        sink.key(&rest[1..n], self.offset)?;
+        let colon = rest.get(n + 1) == Some(&b':');
+        self.state = if colon { State::Value } else { State::Colon };
+        Ok(n + 1 + usize::from(colon))
+    }
+
+    /// Takes more of a number, or nothing if it has ended. Returns the bytes taken.
+    fn number(
+        &mut self,
+        mut digits: Digits,
+        rest: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<usize, RedactError> {
+        let tells = self.take == Take::Text;
+        for (i, &byte) in rest.iter().enumerate() {
+            let Some(next) = digits.next(byte) else {
+                self.offset += i as u64;
+                return self.number_end(digits, sink).map(|()| i);
+            };
+            digits = next;
+            if tells {
+                sink.number(byte);
+            }
+        }
+        self.state = State::Number(digits);
+        Ok(rest.len())
     }
 
     fn begin_literal(
@@ -382,107 +395,5 @@ impl Tokenizer {
             self.after_value();
         }
         sink.string_end(self.offset)
-    }
-
-    /// Takes a run of characters of several bytes; one that is cut is completed by
-    /// [`Tokenizer::utf8`].
-    fn multibyte(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
-        self.lone_high(sink)?;
-        let run = &rest[..rest.iter().position(u8::is_ascii).unwrap_or(rest.len())];
-        let (text, error) = match std::str::from_utf8(run) {
-            Ok(text) => (text, None),
-            Err(e) => (std::str::from_utf8(&run[..e.valid_up_to()]).unwrap_or_default(), Some(e)),
-        };
-        if !text.is_empty() {
-            if self.take == Take::Text {
-                sink.wide(text, self.offset)?;
-            }
-            return Ok(text.len());
-        }
-        match error {
-            // The rest of the character may be in the next piece, or be no part of one: byte by
-            // byte.
-            Some(e) if e.error_len().is_none() => {
-                self.state = State::Utf8;
-                self.utf8_len = 1;
-                self.utf8[0] = rest[0];
-                Ok(1)
-            }
-            _ => self.fail("it is not UTF-8"),
-        }
-    }
-
-    fn utf8(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
-        self.utf8[self.utf8_len] = byte;
-        self.utf8_len += 1;
-        match std::str::from_utf8(&self.utf8[..self.utf8_len]) {
-            Ok(s) => {
-                self.state = State::Text;
-                match (self.take, s.chars().next()) {
-                    (Take::Text, c) => sink.char(c, self.from, self.offset + 1),
-                    (Take::Skip, _) => Ok(()),
-                }
-            }
-            Err(e) if e.error_len().is_none() => Ok(()),
-            // The same offset as for a character that arrives in one piece.
-            Err(_) => {
-                Err(RedactError::InvalidJson { offset: self.from, reason: "it is not UTF-8" })
-            }
-        }
-    }
-
-    fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
-        let c = match short(byte) {
-            Some(c) => c,
-            None if byte == b'u' => {
-                self.state = State::Hex;
-                self.hex = 0;
-                self.hex_left = 4;
-                return Ok(());
-            }
-            None => return self.fail("an escape is not known"),
-        };
-        self.state = State::Text;
-        self.lone_high(sink)?;
-        if self.take == Take::Text {
-            sink.char(Some(c), self.from, self.offset + 1)?;
-        }
-        Ok(())
-    }
-
-    fn hex(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), RedactError> {
-        let Some(digit) = (byte as char).to_digit(16) else {
-            return self.fail("an escape needs four hex digits");
-        };
-        self.hex = self.hex << 4 | digit;
-        self.hex_left -= 1;
-        if self.hex_left > 0 {
-            return Ok(());
-        }
-        self.state = State::Text;
-        let to = self.offset + 1;
-        if let (Some((high, from)), 0xDC00..=0xDFFF) = (self.high, self.hex) {
-            self.high = None;
-            let c = char::from_u32(0x10000 + ((high - 0xD800) << 10) + (self.hex - 0xDC00));
-            return if self.take == Take::Text { sink.char(c, from, to) } else { Ok(()) };
-        }
-        self.lone_high(sink)?;
-        if (0xD800..=0xDBFF).contains(&self.hex) {
-            self.high = Some((self.hex, self.from));
-            return Ok(());
-        }
-        if self.take == Take::Text {
-            sink.char(char::from_u32(self.hex), self.from, to)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Tells a first half of a surrogate pair that turned out to be alone.
-    fn lone_high(&mut self, sink: &mut impl Sink) -> Result<(), RedactError> {
-        match self.high.take() {
-            Some((_, from)) if self.take == Take::Text => sink.char(None, from, from + 6),
-            _ => Ok(()),
-        }
     }
 }

@@ -3,6 +3,8 @@
 use crate::block::{self, Block};
 
 const LOW: u64 = 0x0101_0101_0101_0101;
+/// Bytes that are looked at before whole blocks.
+const SHORT: usize = 32;
 const TOP: u64 = 0x8080_8080_8080_8080;
 
 /// How many bytes from the start are ASCII, no control characters, no quotation mark and no
@@ -11,17 +13,20 @@ const TOP: u64 = 0x8080_8080_8080_8080;
 pub(crate) fn plain_len(text: &[u8]) -> usize {
     let mut n = 0;
     // Many strings are shorter than a block.
-    if let Some(word) = text.first_chunk() {
-        match special(*word) {
-            0 => {}
-            hit => return (hit.trailing_zeros() / 8) as usize,
+    while n < SHORT
+        && let Some(part) = text[n..].first_chunk()
+    {
+        match block::special(part) {
+            0 => n += part.len(),
+            special => return n + special.trailing_zeros() as usize,
         }
     }
     while text.len() - n >= block::LEN {
-        match Block::of(text, n).special() {
-            0 => n += block::LEN,
-            special => return n + special.trailing_zeros() as usize,
+        let block = Block::of(text, n);
+        if block.has_special() {
+            return n + block.special().trailing_zeros() as usize;
         }
+        n += block::LEN;
     }
     for word in text[n..].as_chunks::<8>().0 {
         match special(*word) {

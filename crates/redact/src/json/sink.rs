@@ -21,6 +21,19 @@ pub(crate) fn tell_apart(
     if from < raw.len() { sink.plain(&raw[from..], at + from as u64, false) } else { Ok(()) }
 }
 
+/// Tells the parts of a key.
+pub(crate) fn tell_key(
+    sink: &mut (impl Sink + ?Sized),
+    name: &[u8],
+    at: u64,
+) -> Result<(), RedactError> {
+    let take = sink.string(true, at)?;
+    if take == Take::Text && !name.is_empty() {
+        sink.plain(name, at + 1, true)?;
+    }
+    sink.string_end(at + 1 + name.len() as u64)
+}
+
 /// How the string that begins is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -49,6 +62,11 @@ pub trait Sink {
     fn open(&mut self, object: bool, at: u64) -> Result<(), RedactError>;
     /// It closes; `at` is its bracket.
     fn close(&mut self, at: u64) -> Result<(), RedactError>;
+    /// A key that is ASCII without escapes and lies in one piece; `at` is its first quotation mark.
+    /// Has to do what the calls for its parts would do.
+    fn key(&mut self, name: &[u8], at: u64) -> Result<(), RedactError> {
+        tell_key(self, name, at)
+    }
     /// A string opens; `at` is its quotation mark.
     fn string(&mut self, key: bool, at: u64) -> Result<Take, RedactError>;
     /// Characters of a string that are ASCII and not escaped. `whole`: they are all of it.

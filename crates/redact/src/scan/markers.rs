@@ -11,7 +11,7 @@ use super::tail::Tail;
 use super::{Found, Scanner};
 use crate::fold::BREAK;
 use crate::placeholder::alike;
-use crate::rules::{Markers, kind};
+use crate::rules::{Compiled, Markers, kind};
 
 /// Most digits of a number.
 const DIGITS_MAX: usize = 4;
@@ -65,11 +65,11 @@ impl Scanner {
         self.marker.from = from.max(limit.min(view_end));
         None
     }
+}
 
-    /// Whether a text may hold one.
-    pub(crate) fn may_hold_marker(&self, text: &[u8]) -> bool {
-        self.marks && self.rules.markers.as_ref().is_some_and(|m| m.stems.is_match(text))
-    }
+/// Whether a text may hold one.
+pub(crate) fn may_hold(rules: &Compiled, text: &[u8]) -> bool {
+    rules.markers.as_ref().is_some_and(|markers| markers.stems.is_match(text))
 }
 
 /// The placeholder whose name's first word stands at `word`; it begins behind `lo`.

@@ -31,6 +31,7 @@ use super::detect::{AHEAD, BEHIND, card, phone, words};
 use super::names::Reading;
 use super::rules::{Compiled, KindId};
 pub(crate) use escapes::holds_quoted_at;
+pub(crate) use harmless::is_harmless;
 pub(crate) use sealed::{Head, Media};
 
 use escapes::{Nested, Soft, Unescape};
