@@ -107,12 +107,17 @@ impl Frame {
             path.push(']');
             return;
         }
-        let name = &self.name[..self.name_len as usize];
+        let name = self.name();
+        let (mut digits, mut others) = (0, 0);
+        for b in name {
+            digits += usize::from(b.is_ascii_digit());
+            others += usize::from(!matches!(b, b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'));
+        }
         let plain = self.place != Place::Data
             && self.place != Place::Schema
             && name.len() < NAME_MAX
-            && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'0'..=b'9'))
-            && name.iter().filter(|b| b.is_ascii_digit()).count() < 4;
+            && others == 0
+            && digits < 4;
         if !path.is_empty() {
             path.push('.');
         }

@@ -248,9 +248,15 @@ impl Words {
         }
         let spaced = &spaced[..n];
         // Most keys hold no word.
-        if !(0..n).any(|i| self.leads.may_begin(spaced, i) && self.may_begin(spaced, i)) {
-            return None;
-        }
+        let inside = |i: usize| {
+            let (first, next) = (spaced[i], spaced.get(i + 1).map_or(0, |b| b & 31));
+            i > 0
+                && first.is_ascii_lowercase()
+                && spaced[i - 1].is_ascii_alphabetic()
+                && self.endings[usize::from(first & 31)] >> next & 1 == 0
+        };
+        let begins = |i: &usize| self.leads.may_begin(spaced, *i) && self.may_begin(spaced, *i);
+        (0..n).filter(|i| !inside(*i)).find(begins)?;
         let view = View { text: spaced, lo: 0 };
         // "documents" are what a model is to rank, not papers of a person.
         if spaced.eq_ignore_ascii_case(b"documents") {

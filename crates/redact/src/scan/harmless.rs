@@ -36,8 +36,8 @@ const CLASS: [u8; 256] = {
 /// Whether a text holds a plus, as it is or in quoted-printable. (In a URL it stands behind `%`,
 /// which is looked at anyway.)
 fn holds_plus(text: &[u8]) -> bool {
-    let quoted = |at: usize| matches!(text[at + 1..], [b'2', b'B' | b'b', ..]);
-    text.contains(&b'+') || memchr::memchr_iter(b'=', text).any(quoted)
+    memchr::memchr2_iter(b'+', b'=', text)
+        .any(|at| matches!(text[at..], [b'+', ..] | [b'=', b'2', b'B' | b'b', ..]))
 }
 
 /// Whether all bytes of a text stand behind `@`, as those of most names do: letters, `_`, brackets.
