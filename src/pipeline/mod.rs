@@ -108,7 +108,7 @@ pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
 /// Dropped when the client leaves: the provider's connection is closed and the row says
 /// `client_disconnect`.
 pub async fn proxy(
-    walk: Walk<'_>,
+    walk: &Walk<'_>,
     endpoint: Endpoint,
     upload: Upload,
 ) -> Result<Response<Body>, Refusal> {
@@ -127,7 +127,7 @@ pub async fn proxy(
     (record.guided.cheaper, record.guided.exhausted) = (cheaper, exhausted);
 
     if models::answers(&endpoint, &caller) {
-        let listed = Box::pin(list_models(&walk, &endpoint, &caller, &upload, entry, record));
+        let listed = Box::pin(list_models(walk, &endpoint, &caller, &upload, entry, record));
         return match listed.await {
             Ok(mut response) => {
                 ratelimit_headers(response.headers_mut(), &decision);
@@ -138,8 +138,8 @@ pub async fn proxy(
     }
 
     // 6. to 10. redact, choose targets, reserve, send
-    let answered = match check_endpoint(&walk, &endpoint, &caller) {
-        Ok(()) => answer(&walk, &endpoint, &caller, upload, entry, &mut record).await,
+    let answered = match check_endpoint(walk, &endpoint, &caller) {
+        Ok(()) => answer(walk, &endpoint, &caller, upload, entry, &mut record).await,
         Err(refusal) => Err(refusal),
     };
     let judged =
@@ -156,7 +156,7 @@ pub async fn proxy(
     let translated = answer.translation().map(str::to_owned);
     let cache = record.cached.as_str();
     let is_long = answer_out::is_long(&answer);
-    let reading = answer_out::read(&walk, &endpoint, &caller, &mut answer, &mut record);
+    let reading = answer_out::read(walk, &endpoint, &caller, &mut answer, &mut record);
     // A short answer is read without waiting, so that the walk's future has no place for it.
     let read = if is_long { Box::pin(reading).await } else { at_once(reading) };
     if let Err(refusal) = read {
@@ -167,7 +167,7 @@ pub async fn proxy(
     let cost = record.row().cost_nano_usd;
     let (budget, downgrade) = (record.guided.budgets(cost), record.guided.downgrade());
     let (mut response, pending) =
-        answer_out::respond(&walk, &endpoint, &caller, answer, record, place);
+        answer_out::respond(walk, &endpoint, &caller, answer, record, place);
     let headers = response.headers_mut();
     ratelimit_headers(headers, &decision);
     if let Some(provider) = trail.provider() {

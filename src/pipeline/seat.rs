@@ -214,6 +214,7 @@ impl Seat {
         let mut seen = 0;
         loop {
             tokio::select! {
+                biased;
                 () = self.leave.notified() => return,
                 () = tokio::time::sleep(patience) => {}
             }

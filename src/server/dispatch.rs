@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
+use crate::code::Code;
 use crate::config::policy::Durability;
 use crate::ids::RequestId;
 use crate::intent;
@@ -25,7 +26,16 @@ use crate::pipeline::{self, endpoints, framing};
 use crate::route::table::{self, Matched};
 use crate::server::cors;
 
-/// Answers one call: from its head to the head of its answer.
+/// What comes of the head of a call.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it arrives")]
+enum Begun<'g> {
+    /// It has its answer.
+    Answered(Response<Body>),
+    /// An endpoint answers it.
+    Matched(Walk<'g>, Matched, Upload),
+}
+
+/// Answers one call, which is taken: from its head to the head of its answer.
 ///
 /// # Errors
 /// A refusal of the call.
@@ -35,32 +45,16 @@ use crate::server::cors;
 /// `client_disconnect`.
 pub async fn dispatch(
     gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+    request: &mut Option<Request<Incoming>>,
     request_id: &RequestId,
     seat: &Arc<Seat>,
 ) -> Result<Response<Body>, Refusal> {
-    let started = gateway.clock.now();
-    let (head, incoming) = request.into_parts();
-    let upload = Upload::new(incoming, &head, gateway, seat);
-    framing::check(&head)?;
-    let policy = gateway.policy.load_full();
-    if head.method == Method::OPTIONS
-        && let Some(answer) = cors::preflight(&policy.cors, &head.headers)
-    {
-        return Ok(answer);
-    }
-    let matched = match table::find(&head.method, head.uri.path(), &policy.routing.endpoints) {
-        Matched::Unknown => Matched::Unknown,
-        _ if head.method == Method::GET && endpoints::is_websocket(&head.headers) => {
-            Matched::Realtime
-        }
-        matched => matched,
+    let request = request.take().ok_or_else(|| Refusal::of(Code::Internal))?;
+    let (walk, matched, upload) = match begin(gateway, request, request_id, seat)? {
+        Begun::Answered(answer) => return Ok(answer),
+        Begun::Matched(walk, matched, upload) => (walk, matched, upload),
     };
-    let is_power_safe = policy.ailog.durability == Durability::Power;
-    if is_power_safe {
-        gateway.log.expect_durable();
-    }
-    let walk = Walk::new(gateway, policy, head, request_id, started, seat);
+    let is_power_safe = walk.policy.ailog.durability == Durability::Power;
     let answer = match matched {
         Matched::Healthz => return Ok(plain(StatusCode::OK, "ok\n")),
         Matched::Readyz => return Ok(readiness(gateway)),
@@ -68,7 +62,7 @@ pub async fn dispatch(
         Matched::Intent => Box::pin(intent::classify(walk, upload)).await,
         Matched::IntentBatch => Box::pin(intent::batch(walk, upload)).await,
         Matched::IntentResult(id) => Box::pin(intent::result(walk, &id)).await,
-        Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(walk, endpoint, upload)).await,
+        Matched::Proxy(endpoint) => Box::pin(pipeline::proxy(&walk, endpoint, upload)).await,
         Matched::Realtime => {
             walk.caller(false).await?;
             Err(endpoints::not_supported())
@@ -85,6 +79,37 @@ pub async fn dispatch(
         gateway.log.durable().await;
     }
     answer
+}
+
+/// Reads the head of a call. Apart from [`dispatch`], whose future has no place for the parts then.
+fn begin<'g>(
+    gateway: &'g Arc<Gateway>,
+    request: Request<Incoming>,
+    request_id: &'g RequestId,
+    seat: &'g Arc<Seat>,
+) -> Result<Begun<'g>, Refusal> {
+    let started = gateway.clock.now();
+    let (head, incoming) = request.into_parts();
+    let upload = Upload::new(incoming, &head, gateway, seat);
+    framing::check(&head)?;
+    let policy = gateway.policy.load_full();
+    if head.method == Method::OPTIONS
+        && let Some(answer) = cors::preflight(&policy.cors, &head.headers)
+    {
+        return Ok(Begun::Answered(answer));
+    }
+    let matched = match table::find(&head.method, head.uri.path(), &policy.routing.endpoints) {
+        Matched::Unknown => Matched::Unknown,
+        _ if head.method == Method::GET && endpoints::is_websocket(&head.headers) => {
+            Matched::Realtime
+        }
+        matched => matched,
+    };
+    if policy.ailog.durability == Durability::Power {
+        gateway.log.expect_durable();
+    }
+    let walk = Walk::new(gateway, policy, head, request_id, started, seat);
+    Ok(Begun::Matched(walk, matched, upload))
 }
 
 fn readiness(gateway: &Gateway) -> Response<Body> {

@@ -132,7 +132,6 @@ impl Upstream {
         rewritten: Option<&Rewritten<'_>>,
         sent: Sent,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let again = sent.clone();
         let body = rewritten.map_or(call.body, |rewritten| rewritten.body);
         let way = Way {
             egress: &target.provider.egress,
@@ -140,28 +139,32 @@ impl Upstream {
             first_byte: target.timeouts.first_byte,
             reuse: Reuse::Allowed,
         };
-        let mut first = request(target, call, rewritten, key, sent);
-        self.sign(&mut first, (target, key), call).await?;
-        let sent = self.client.send(first, body, way).await;
-        if matches!(sent, Err(Failure::Stale))
+        let make = |sent| request(target, call, rewritten, key, sent);
+        let answered = if key.signs_with().is_none() {
+            // No request is held over a wait: it would have a place in the future of each call.
+            self.client.send(make(sent.clone()), body, way).await
+        } else {
+            let first = Box::pin(self.signed(make(sent.clone()), (target, key), call)).await?;
+            self.client.send(first, body, way).await
+        };
+        if matches!(answered, Err(Failure::Stale))
             && retry::decide(&Failure::Stale, call.stateful) != Verdict::GiveUp
             && call.body.may_repeat(policy.retry.replay_bytes)
         {
-            let mut request = request(target, call, rewritten, key, again);
-            self.sign(&mut request, (target, key), call).await?;
+            let request = Box::pin(self.signed(make(sent), (target, key), call)).await?;
             return self.client.send(request, body, Way { reuse: Reuse::Never, ..way }).await;
         }
-        sent
+        answered
     }
 
-    /// Signs a request, if its provider takes signed ones.
-    async fn sign(
+    /// The request with a signature, if its provider takes signed ones.
+    async fn signed(
         &self,
-        request: &mut Request<AttemptBody>,
+        mut request: Request<AttemptBody>,
         (target, key): (&Target, &Key),
         call: &Call<'_>,
-    ) -> Result<(), Failure> {
-        let Some(keys) = key.signs_with() else { return Ok(()) };
+    ) -> Result<Request<AttemptBody>, Failure> {
+        let Some(keys) = key.signs_with() else { return Ok(request) };
         // It was gathered before: its targets were known.
         let body = request.body().bytes().ok_or(Failure::NoRoom)?;
         let digest = apart(body.len(), call.apart, move || hex(&sha256(&body))).await;
@@ -179,7 +182,8 @@ impl Upstream {
                 "the request cannot be signed"
             );
             Failure::Protocol
-        })
+        })?;
+        Ok(request)
     }
 
     /// The end of an attempt whose answer is refused for its head alone.
@@ -238,7 +242,8 @@ impl Upstream {
         let read = if !gather {
             Ok((AnswerBody::Streaming(Bytes::new(), incoming), None))
         } else if back.is_some() && status.is_success() {
-            let read = whole(TRANSLATED_ANSWER_BYTES_MAX, incoming, idle, call.room).await;
+            let most = TRANSLATED_ANSWER_BYTES_MAX;
+            let read = Box::pin(whole(most, incoming, idle, call.room)).await;
             read.map(|(bytes, held)| (AnswerBody::Whole(bytes), held))
         } else {
             gathered(incoming, idle, call.room).await
@@ -264,7 +269,8 @@ impl Upstream {
         }
         let answer = match back {
             None => Ok(answer),
-            Some(back) => back.read(answer, call.room, call.apart).await,
+            // Boxed: most calls are not translated.
+            Some(back) => Box::pin(back.read(answer, call.room, call.apart)).await,
         };
         match answer {
             Ok(answer) => ("ok", Attempted::Answer(answer)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper_util::client::legacy::ResponseFuture;
 use tokio::time::Instant;
 
 use super::replay::{AttemptBody, Outgoing};
@@ -52,32 +53,42 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection that the attempt used.
-    pub async fn send(
+    pub fn send<'a>(
         &self,
         request: Request<AttemptBody>,
-        body: &Outgoing,
-        way: Way<'_>,
-    ) -> Result<Response<Incoming>, Failure> {
+        body: &'a Outgoing,
+        way: Way<'a>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failure>> + use<'a> {
+        // Begun here and not in the future, which has no place for the request then.
         let is_forwarded = way.egress.forwards(request.uri());
         let answer = self.pools.send(way.egress, way.connect, request, way.reuse);
-        tokio::pin!(answer);
-        let mut deadline = Instant::now() + way.first_byte;
-        loop {
-            match tokio::time::timeout_at(deadline, answer.as_mut()).await {
-                Ok(Ok(response)) => {
-                    return match Egress::refusal(is_forwarded, response.status()) {
-                        Some(fault) => Err(Failure::from(fault)),
-                        None => Ok(response),
-                    };
-                }
-                Ok(Err(error)) => return Err(egress::fault_of(&error).into()),
-                // The wait for the first byte begins when the request has been sent, not while it
-                // is.
-                Err(_) => match body.progress().map(|at| at + way.first_byte) {
-                    Some(later) if later > deadline => deadline = later,
-                    _ => return Err(Failure::FirstByteTimeout),
-                },
+        answered(answer, is_forwarded, body, way.first_byte)
+    }
+}
+
+/// Waits for the head of an answer, for at most `first_byte` from the moment at which the request
+/// has been sent.
+async fn answered(
+    mut answer: ResponseFuture,
+    is_forwarded: bool,
+    body: &Outgoing,
+    first_byte: Duration,
+) -> Result<Response<Incoming>, Failure> {
+    let mut deadline = Instant::now() + first_byte;
+    loop {
+        match tokio::time::timeout_at(deadline, &mut answer).await {
+            Ok(Ok(response)) => {
+                return match Egress::refusal(is_forwarded, response.status()) {
+                    Some(fault) => Err(Failure::from(fault)),
+                    None => Ok(response),
+                };
             }
+            Ok(Err(error)) => return Err(egress::fault_of(&error).into()),
+            // The wait for the first byte begins when the request has been sent, not while it is.
+            Err(_) => match body.progress().map(|at| at + first_byte) {
+                Some(later) if later > deadline => deadline = later,
+                _ => return Err(Failure::FirstByteTimeout),
+            },
         }
     }
 }
