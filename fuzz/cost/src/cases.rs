@@ -14,6 +14,9 @@ pub const BODY_BYTES: usize = 24 << 10;
 pub const RULES: &[&str] =
     &["default", "all", "keys", "term", "custom", "restore", "everything", "names"];
 
+/// The place of the default rules among them.
+pub const DEFAULT: usize = 0;
+
 /// Formats as those of the gateway are.
 const CHAT: Schema = Schema { usage_option: true, store_option: true, ..Schema::REQUEST };
 const RESPONSES: Schema = Schema { typed_items: true, store_option: true, ..Schema::REQUEST };

@@ -5,6 +5,7 @@
 //! does both; see `USAGE` for how to go further by hand. Counting needs valgrind.
 
 mod cases;
+mod guard;
 mod measure;
 mod search;
 #[path = "../../../benches/support/texts.rs"]
@@ -16,6 +17,8 @@ const USAGE: &str = "usage:
   cost texts tuning|report            instructions a byte of usual texts
   cost cases tuning|report            the same texts as CASES
   cost check CASES FLOOR              the same; fails if a case takes more than FLOOR
+  cost guard                          instructions of usual inputs, which scripts/counts \
+  compares with its record
   cost hunt CASES SEED ROUNDS FLOOR   changes the worst cases for some rounds, by instructions; \
   fails as `check` does
   cost search CASES SEED SECONDS      worse inputs, by CPU time: many more, but not the same ones \
@@ -45,6 +48,7 @@ fn main() {
             texts_of(set).iter().flat_map(|(_, cases)| cases).for_each(|case| println!("{case}"));
         }
         ["check", file, floor] => fail_above(&measure::count(&cases::read(file)), floor),
+        ["guard"] => guard::print(),
         ["hunt", file, seed, rounds, floor] => {
             let rounds = rounds.parse().expect("a number of rounds");
             fail_above(
@@ -63,7 +67,8 @@ fn main() {
             search::outputs(seed.parse().expect("a seed"), count.parse().expect("a number"));
         }
         ["cuts", file] => search::cuts(&cases::read(file)),
-        // The part that runs under callgrind.
+        // The parts that run under callgrind.
+        ["guarded"] => guard::run(),
         ["run", file] => {
             measure::warm();
             cases::read(file).iter().for_each(measure::run);

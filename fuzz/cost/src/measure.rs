@@ -1,5 +1,6 @@
 //! The cost of a case: by CPU time, and by instructions under callgrind.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use bytes::Bytes;
@@ -104,39 +105,49 @@ pub fn run(case: &Case) {
 
 /// Instructions a byte of each case.
 pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
-    let folder = std::env::temp_dir().join(format!("tollgate-cost-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder for profiles");
+    let folder = temporary("cases");
     let file = folder.join("cases");
     let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
     std::fs::write(&file, lines).expect("a file of cases");
+    let file = file.to_str().expect("a path in UTF-8");
+    let totals = totals(&["run", file], "measured_case", cases.len());
+    std::fs::remove_dir_all(&folder).expect("the folder for cases");
+    let per_byte =
+        |(total, case): (&u64, &Case)| (*total as f64 / case.body().len() as f64, case.clone());
+    totals.iter().zip(cases).map(per_byte).collect()
+}
+
+/// A new folder of this process.
+fn temporary(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("tollgate-cost-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Runs this program with these arguments under callgrind: the instructions of each call of a
+/// function, which is called so many times.
+pub fn totals(arguments: &[&str], function: &str, calls: usize) -> Vec<u64> {
+    let folder = temporary("profiles");
     let status = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            "--quiet",
-            "--dump-before=*measured_case*",
-            "--combine-dumps=no",
-        ])
+        .args(["--tool=callgrind", "--quiet", "--combine-dumps=no"])
+        .arg(format!("--dump-before=*{function}*"))
         .arg(format!("--callgrind-out-file={}", folder.join("p").display()))
         .arg(std::env::current_exe().expect("this program"))
-        .arg("run")
-        .arg(&file)
+        .args(arguments)
         .status()
         .expect("valgrind");
     assert!(status.success(), "valgrind: {status}");
-    let total = |name: String| -> f64 {
+    let total = |name: String| -> u64 {
         let text =
             std::fs::read_to_string(folder.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let line = text.lines().find_map(|l| l.strip_prefix("totals:")).expect("totals");
         line.trim().parse().expect("a number")
     };
-    // The first profile is what comes before the first case; the last one has no number.
-    let counts = cases.iter().enumerate().map(|(i, case)| {
-        let name = if i + 1 == cases.len() { "p".to_owned() } else { format!("p.{}", i + 2) };
-        (total(name) / case.body().len() as f64, case.clone())
-    });
-    let counts = counts.collect();
+    // The first profile is what comes before the first call; the last one has no number.
+    let name = |i| if i + 1 == calls { "p".to_owned() } else { format!("p.{}", i + 2) };
+    let totals = (0..calls).map(|i| total(name(i))).collect();
     std::fs::remove_dir_all(&folder).expect("the folder for profiles");
-    counts
+    totals
 }
 
 /// Builds what is built once: rules, the table of countries, the pages of the characters in use.
