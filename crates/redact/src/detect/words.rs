@@ -486,7 +486,11 @@ impl Nearby<'_> {
     #[inline]
     fn may_be_cut(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let cut = view.lo.max(from);
-        cut < to && cut > 0 && self.words.leads.may_begin(view.text, cut) && self.is_cut(view, cut)
+        cut < to
+            && cut > 0
+            && self.words.first[usize::from(view.text[cut])]
+            && self.words.leads.may_begin(view.text, cut)
+            && self.is_cut(view, cut)
     }
 
     /// Whether a part of a word that begins at `cut` is one for telephones.

@@ -3,86 +3,158 @@
 use std::cell::OnceCell;
 
 use super::super::View;
-use super::super::words::{Near, Nearby, Says};
+use super::super::words::{Near, Says};
 use super::country::SEEN;
-use super::groups::{Group, Sep, extension, in_address};
-use super::{HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN};
+use super::edges::joins;
+use super::groups::{Groups, Lens, bit, extension, in_address, upto};
+use super::separators::{SPACE, Sep};
+use super::{
+    Around, HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN, is_alone,
+    is_called, is_expected,
+};
 
 /// A candidate and its surroundings.
 pub(crate) struct Candidate<'a> {
-    pub(crate) view: View<'a>,
-    pub(crate) words: Nearby<'a>,
-    pub(crate) groups: &'a [Group],
+    pub(crate) view: &'a View<'a>,
+    pub(crate) around: &'a Around<'a>,
+    pub(crate) groups: Groups<'a>,
     pub(crate) n: usize,
-    /// Digits that the groups' totals count beside theirs.
-    pub(crate) before_them: usize,
     pub(crate) start: usize,
     pub(crate) plus: bool,
     /// The first group stands in brackets of its own.
     pub(crate) bracket: bool,
     /// Digits stand before it with only space between.
     pub(crate) digits_before: bool,
-    /// The number before it in a list, if there is one.
-    pub(crate) list: Option<Listed>,
-    pub(crate) hint: Option<Says>,
+    /// Whether anything near may say that it is a number, once it was asked.
+    pub(crate) said: OnceCell<bool>,
     /// The word before it, once it was looked for.
     pub(crate) before: OnceCell<Option<Near>>,
+    /// The number before it in a list, if there is one, once it was asked.
+    pub(crate) list: OnceCell<Option<Listed>>,
 }
 
 impl Candidate<'_> {
     pub(crate) fn lens(&self) -> impl Iterator<Item = usize> + '_ {
-        self.groups[..self.n].iter().map(Group::len)
+        self.groups.all.iter().map(|g| g.len())
     }
 
     /// The word nearest before the number.
     pub(crate) fn before(&self) -> Option<Near> {
-        *self.before.get_or_init(|| self.words.before(&self.view, self.start, WORD_BEFORE))
+        let words = self.around.words;
+        *self.before.get_or_init(|| words.before(self.view, self.start, WORD_BEFORE))
     }
 
+    /// The number that goes before it on a list.
+    pub(crate) fn list(&self) -> Option<Listed> {
+        *self.list.get_or_init(|| {
+            let (view, start) = (self.view, self.start);
+            let goes_on =
+                |b: &Listed| b.end >= view.lo && b.end < start && joins(&view.text[b.end..start]);
+            self.around.before.filter(goes_on)
+        })
+    }
+
+    /// Whether its key, a list or a word near it may say that it is a telephone number.
+    pub(crate) fn is_said(&self) -> bool {
+        *self.said.get_or_init(|| {
+            let q = self.groups.all[0].start();
+            let Around { words, hint, before } = *self.around;
+            is_expected(q, hint, before) || is_called(self.view, q, words)
+        })
+    }
+
+    /// Whether it is known that nothing says so, without a look for the word right before it. A
+    /// mark before the first digit moves the reach of words.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.start == self.groups.all[0].start() && !self.is_said()
+    }
+
+    /// Whether its groups or its brackets may be those of a number that needs no word.
+    pub(crate) fn is_shaped(&self) -> bool {
+        let first = self.text(0);
+        let [a, b, c, ..] = self.groups.lens.to_le_bytes().map(usize::from);
+        let zero = || match first {
+            [b'0'] => self.is_apart(),
+            [b'0', b'0', ..] => true,
+            [b'0', rest @ ..] => rest.len() < 6,
+            _ => false,
+        };
+        self.bracket && (matches!(a, 2..=5) || first == b"0" || (a, b) == (1, 1))
+            || zero()
+            || is_alone([a, b, c], first[0])
+    }
+
+    /// Whether a link leads to it: "wa.me/…", "phone=…", "tel:…".
+    pub(crate) fn is_link(&self) -> bool {
+        let text = &self.view.text[self.view.lo..self.start];
+        matches!(text.last(), Some(b'/' | b'=' | b':'))
+            && [&b"wa.me/"[..], b"phone=", b"tel:"].iter().any(|link| text.ends_with(link))
+    }
+
+    /// "0 30 / 90 18 20"
+    pub(crate) fn is_apart(&self) -> bool {
+        let marks = self.groups.marks;
+        self.n > 2
+            && self.text(0) == b"0"
+            && marks.space() & bit(1) != 0
+            && marks.slash() & bit(2) != 0
+    }
+
+    #[inline]
     pub(crate) fn digit(&self, group: usize, i: usize) -> u8 {
-        self.view.text[self.groups[group].start() + i]
+        self.view.text[self.groups.all[group].start() + i]
     }
 
+    #[inline]
     pub(crate) fn text(&self, group: usize) -> &[u8] {
-        &self.view.text[self.groups[group].start()..self.groups[group].end()]
+        &self.view.text[self.groups.all[group].start()..self.groups.all[group].end()]
     }
 
     /// Digits of the groups up to and with `last`.
+    #[inline]
     pub(crate) fn total(&self, last: usize) -> usize {
-        self.groups[last].total() - self.before_them
+        self.groups.total(last)
+    }
+
+    /// Whether group `last` begins with a zero.
+    #[inline]
+    pub(crate) fn is_zero(&self, group: usize) -> bool {
+        self.groups.marks.zero() & bit(group) != 0
     }
 
     /// The first digits from group `first` on, without `skip` of them, and how many there are.
     pub(crate) fn first_digits(&self, first: usize, mut skip: usize) -> ([u8; SEEN], usize) {
         let (mut digits, mut n) = ([0; SEEN], 0);
-        for group in &self.groups[first..self.n] {
+        for group in &self.groups.all[first..] {
             let text = &self.view.text[group.start()..group.end()];
             let left_out = skip.min(text.len());
             skip -= left_out;
-            for b in &text[left_out..] {
+            let text = &text[left_out..text.len().min(left_out + SEEN - n)];
+            for b in text {
                 digits[n] = *b;
                 n += 1;
-                if n == digits.len() {
-                    return (digits, n);
-                }
+            }
+            if n == SEEN {
+                break;
             }
         }
         (digits, n)
     }
 
-    /// Whether the groups have these lengths from `first` on.
-    pub(crate) fn shape(&self, first: usize, lens: &[usize]) -> bool {
-        self.n >= first + lens.len()
-            && self.groups[first..].iter().zip(lens).all(|(g, len)| g.len() == *len)
+    /// Whether the groups have these lengths from `first` on; see [`lens`].
+    #[inline]
+    pub(crate) fn shape(&self, first: usize, (lens, bits): (Lens, Lens)) -> bool {
+        self.groups.lens >> (8 * first) & bits == lens
     }
 
     /// Whether an identifier word stands right before the number.
     pub(crate) fn identifier(&self) -> bool {
+        let (words, hint) = (self.around.words, self.around.hint);
         // No identifier word is longer than what is looked at beyond its distance; the word found
         // there is the nearest.
         if self.before.get().is_none() {
-            match self.words.before(&self.view, self.start, IDENTIFIER_NEAR + WORD_LEN) {
-                None if self.hint != Some(Says::Identifier) => return false,
+            match words.before(self.view, self.start, IDENTIFIER_NEAR + WORD_LEN) {
+                None if hint != Some(Says::Identifier) => return false,
                 None => {}
                 near => _ = self.before.set(near),
             }
@@ -95,7 +167,7 @@ impl Candidate<'_> {
                     && !self.named_another(near.gap)
             }
             // A key speaks of a value that begins with the number.
-            None => self.hint == Some(Says::Identifier) && self.start < HINTED,
+            None => hint == Some(Says::Identifier) && self.start < HINTED,
         }
     }
 
@@ -136,11 +208,10 @@ impl Candidate<'_> {
         match self.before() {
             Some(near) if near.says == Says::Phone && near.gap <= reach => true,
             Some(near) if near.says == Says::Identifier && near.gap <= WORD_BEFORE / 2 => false,
-            _ if self.hint.is_some() => self.hint == Some(Says::Phone),
+            _ if self.around.hint.is_some() => self.around.hint == Some(Says::Phone),
             _ => {
-                after
-                    && self.words.after(&self.view, self.groups[last].end(), WORD_AFTER)
-                        == Some(Says::Phone)
+                let end = self.groups.all[last].end();
+                after && self.around.words.after(self.view, end, WORD_AFTER) == Some(Says::Phone)
             }
         }
     }
@@ -148,7 +219,7 @@ impl Candidate<'_> {
     /// Whether the number may end with group `last`. `more`: a further group after a space is
     /// another number.
     pub(crate) fn right(&self, last: usize, more: bool) -> bool {
-        let end = self.groups[last].end();
+        let end = self.groups.all[last].end();
         let digit_follows = last + 1 < self.n;
         let Some(b) = self.view.at(end) else { return true };
         let next = self.view.at(end + 1);
@@ -165,7 +236,7 @@ impl Candidate<'_> {
                 let word = &self.view.text[end..self.view.text.len().min(end + 3)];
                 self.plus && last > 1
                     || self.glued(end, last)
-                    || extension(&self.view, end).is_some()
+                    || extension(self.view, end).is_some()
                     || [&b"tel"[..], b"fax"].iter().any(|label| word.eq_ignore_ascii_case(label))
             }
             b' ' | b'(' | b'[' | b'\t' => {
@@ -192,7 +263,7 @@ impl Candidate<'_> {
             _ => true,
         };
         // An address is glued behind it: "06 12 34 56 78-jane@example.com".
-        ends || in_address(&self.view, end + usize::from(matches!(b, b':' | b',')))
+        ends || in_address(self.view, end + usize::from(matches!(b, b':' | b',')))
     }
 
     /// Whether a word is glued behind a number that ends at `end`: "+14155550132and". Hex digits
@@ -234,38 +305,40 @@ impl Candidate<'_> {
     /// Whether the groups after `last` are another number of the same shape.
     pub(crate) fn another(&self, last: usize) -> bool {
         let n = last + 1;
-        n > 1
-            && self.n >= 2 * n
-            && self.total(last) >= 8
-            && (0..n).all(|i| self.groups[i].len() == self.groups[n + i].len())
-            && !(0..n).all(|i| self.groups[i].len() == self.groups[0].len())
+        if n < 2 || self.n < 2 * n || self.total(last) < 8 {
+            return false;
+        }
+        let lens = self.groups.lens;
+        let all = (1 << (8 * n)) - 1;
+        // As often as there are groups: the length of the first one.
+        let alike = Lens::from_le_bytes([lens as u8; 16]);
+        (lens ^ lens >> (8 * n)) & all == 0 && (lens ^ alike) & all != 0
     }
 
     /// Whether another number follows after a slash or a dash with spaces, which are not the
     /// number's own separators: "030 901820 / 0171 1234567".
+    #[inline]
     pub(crate) fn parted(&self, last: usize) -> bool {
-        let apart = |sep: Sep| sep.space && (sep.slash || sep.dash);
-        let next = &self.groups[last + 1];
-        apart(next.sep)
-            && self.total(last) >= 7
-            && !self.groups[1..=last].iter().any(|g| apart(g.sep))
+        let marks = self.groups.marks;
+        let apart = marks.space() & (marks.slash() | marks.dash());
+        apart & bit(last + 1) != 0 && self.total(last) >= 7 && apart & upto(last) == 0
     }
 
     /// Whether the group is a number of things after a telephone number: "0171 1234567 3 times".
     pub(crate) fn counts(&self, group: usize) -> bool {
-        let g = self.groups[group];
-        let word = self.view.at(g.end()) == Some(b' ')
-            && self.view.at(g.end() + 1).is_some_and(|b| b.is_ascii_alphabetic());
-        let before = self.groups[group - 1].len();
-        word && g.sep == Sep { space: true, ..Sep::default() }
-            && (g.len() <= 2 && before >= 4 || g.len() == 1 && before == 3)
+        let [before, g] = &self.groups.all[group - 1..=group] else { return false };
+        g.len() <= 2
+            && g.sep == Sep::of(SPACE)
+            && (before.len() >= 4 || g.len() == 1 && before.len() == 3)
+            && self.view.at(g.end()) == Some(b' ')
+            && self.view.at(g.end() + 1).is_some_and(|b| b.is_ascii_alphabetic())
     }
 
     /// Whether the groups up to `last` may be the thousands of an amount.
     pub(crate) fn amount(&self, last: usize) -> bool {
-        self.groups[1..=last]
-            .iter()
-            .all(|g| g.len() == 3 && !g.sep.dash && !g.sep.paren && !g.sep.slash)
+        let marks = self.groups.marks;
+        (marks.dash() | marks.paren() | marks.slash()) & upto(last) == 0
+            && self.groups.all[1..=last].iter().all(|g| g.len() == 3)
     }
 
     /// Whether the number goes on an account's (IBAN), in groups of four: "DE89 3704 0044 …".

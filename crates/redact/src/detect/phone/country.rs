@@ -122,18 +122,14 @@ fn of_digits(text: &str, digits: usize) -> std::ops::Range<usize> {
     first..first + rest
 }
 
-/// How many digits the numbers have that begin with these; nothing for a country code that does not
+/// How many digits the numbers have that begin with these, which are digits; nothing for a country code that does not
 /// exist.
 pub(crate) fn country(digits: &[u8]) -> Option<Lengths> {
-    let number = |from: usize, to: usize| {
-        digits.get(from..to)?.iter().try_fold(0, |n: usize, d| {
-            Some(n * 10 + usize::from(d.checked_sub(b'0').filter(|d| *d <= 9)?))
-        })
-    };
+    let number = |digits: &[u8]| digits.iter().fold(0, |n, d| n * 10 + usize::from(d & 15));
     let table = Table::all();
-    let row = usize::from(table.codes[number(0, 3)?]).checked_sub(1)?;
+    let row = usize::from(table.codes[number(digits.get(..3)?)]).checked_sub(1)?;
     let Country { code_len, lengths, usual_max, most } = &table.countries[row];
-    let known = |from: usize| number(from, from + 2).map_or(0, |prefix| lengths[prefix]);
+    let known = |from: usize| digits.get(from..from + 2).map_or(0, |d| lengths[number(d)]);
     let bits = match known(*code_len) {
         // "+49 (0)30 …": a trunk prefix that was left in.
         0 if digits.get(*code_len) == Some(&b'0') => known(code_len + 1),

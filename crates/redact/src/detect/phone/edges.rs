@@ -3,19 +3,19 @@
 use super::super::View;
 use super::super::words::{Nearby, Says};
 use super::WORD_LEN;
-use super::groups::{Group, Sep};
+use super::groups::Group;
+use super::separators::{DASH, SPACE, Sep};
 use crate::fold::{BREAK, BULLET, NESTED_QUOTE, SOFT_BREAK, is_alphabetic, is_unspaced};
 
 /// Where the number begins: its `+` and its opening bracket belong to it.
 pub(crate) fn prefix(view: &View<'_>, q: usize, groups: &[Group]) -> (usize, bool, bool) {
     let closes = |g: &Group| matches!(view.at(g.end()), Some(b')' | b']')) && g.len() <= 6;
     let own = groups.first().is_some_and(closes);
-    let one = |mark: u8| Sep { space: mark == b' ', dash: mark == b'-', ..Sep::default() };
     if let [first, second, ..] = groups
         && view.before(q) == Some(b'(')
         && matches!(first.len(), 1..=2)
         && second.len() <= 3
-        && [one(b' '), one(b'-')].contains(&second.sep)
+        && [Sep::of(SPACE), Sep::of(DASH)].contains(&second.sep)
         && view.at(second.end()) == Some(b')')
     {
         // "(06 1) 123 4567", "(0-312) 34567"
@@ -106,14 +106,15 @@ pub(crate) fn joins(between: &[u8]) -> bool {
         "或",
         "和",
     ];
+    if between.len() > 24 {
+        return false;
+    }
     // A break is any other mark: "、".
     let marks = |b: &u8| b" ,;/|&\n".contains(b) || matches!(*b, BREAK | BULLET | SOFT_BREAK);
     let quotes =
         |b: &u8| matches!(*b, b'"' | b'\'' | b'`' | b'[' | b']' | b'(' | b')' | NESTED_QUOTE);
     // "4155550132", "4155550133": the entries of a list, on lines of their own perhaps.
-    if between.len() <= 24
-        && between.iter().all(|b| marks(b) || quotes(b) || *b == b'\\' || *b == b'\t')
-    {
+    if between.iter().all(|b| marks(b) || quotes(b) || *b == b'\\' || *b == b'\t') {
         let quoted = between.first().is_some_and(quotes) || between.last().is_some_and(quotes);
         return quoted && between.iter().any(marks)
             || between.len() <= 4 && between.iter().all(marks);

@@ -1,16 +1,21 @@
-//! The groups of digits that a number may consist of, and what stands between them.
+//! The groups of digits that a number may consist of, each of which is read once.
+//!
+//! Promise: lengths, separators and leading zeros of a candidate's groups stand side by side in a
+//! few words, so that most questions about them are one comparison. Does not: say which groups are
+//! a number.
 
 use super::super::View;
 use super::super::email::is_local;
-use super::sight::{in_form, iso_date};
-use super::{DIGITS_MAX, GROUPS_MAX, UNLABELLED_MIN, may_part};
-use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
+use super::separators::{Before, DASH, DOT, ODD, PAREN, SLASH, SPACE, Sep, no_number, separator};
+use super::sight::iso_date;
+use super::{DIGITS_MAX, GROUPS_MAX, UNLABELLED_MIN};
+use crate::fold::SOFT_BREAK;
 
 /// A run of digits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+    start: u32,
+    end: u32,
     /// Digits up to its end, of the groups that were read with it.
     total: u32,
     /// The separator before it.
@@ -18,39 +23,116 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    #[inline]
     pub(crate) fn start(&self) -> usize {
         self.start as usize
     }
 
+    #[inline]
     pub(crate) fn end(&self) -> usize {
         self.end as usize
     }
 
-    /// Digits up to its end, of the groups that were read with it.
-    pub(crate) fn total(&self) -> usize {
-        self.total as usize
-    }
-
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start) as usize
     }
 }
 
-/// The separator between two groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sep {
-    pub(crate) space: bool,
-    pub(crate) dash: bool,
-    pub(crate) dot: bool,
-    pub(crate) slash: bool,
-    pub(crate) paren: bool,
-    /// A mark that parts groups only where it parts all of them: `_`, `•`; of doubled marks and
-    /// wide spaces [`WIDE`].
-    pub(crate) odd: u8,
+/// What the separators before groups hold, and which groups begin with a zero: one byte for each
+/// group. Each question is answered with one bit for each group, the lowest of its byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks(u128);
+
+/// The bit of a group.
+#[inline]
+pub(crate) const fn bit(group: usize) -> u128 {
+    1 << (8 * group)
 }
 
-/// Three spaces and more, or a mark twice.
-const WIDE: u8 = b' ';
+/// The bits of the groups after the first one up to `last`.
+#[inline]
+pub(crate) const fn upto(last: usize) -> u128 {
+    const ALL: u128 = u128::from_le_bytes([1; 16]);
+    ALL & (bit(last + 1) - 1) & !1
+}
+
+/// Set beside the marks of a separator: its group begins with a zero.
+const ZERO: u8 = 64;
+const _: () = assert!(ZERO > ODD && ODD > PAREN && PAREN > SLASH);
+
+impl Marks {
+    #[inline]
+    const fn with(self, mark: u8) -> u128 {
+        self.0 >> mark.trailing_zeros() & u128::from_le_bytes([1; 16])
+    }
+
+    #[inline]
+    pub(crate) const fn space(self) -> u128 {
+        self.with(SPACE)
+    }
+
+    #[inline]
+    pub(crate) const fn dash(self) -> u128 {
+        self.with(DASH)
+    }
+
+    #[inline]
+    pub(crate) const fn dot(self) -> u128 {
+        self.with(DOT)
+    }
+
+    #[inline]
+    pub(crate) const fn slash(self) -> u128 {
+        self.with(SLASH)
+    }
+
+    #[inline]
+    pub(crate) const fn paren(self) -> u128 {
+        self.with(PAREN)
+    }
+
+    #[inline]
+    pub(crate) const fn odd(self) -> u128 {
+        self.with(ODD)
+    }
+
+    #[inline]
+    pub(crate) const fn zero(self) -> u128 {
+        self.with(ZERO)
+    }
+}
+
+/// The lengths of groups, one byte for each.
+pub(crate) type Lens = u128;
+
+/// These lengths, and the bits in which they stand.
+pub(crate) const fn lens(of: &[u8]) -> (Lens, Lens) {
+    let (mut all, mut i) = (0, 0);
+    while i < of.len() {
+        all |= (of[i] as Lens) << (8 * i);
+        i += 1;
+    }
+    (all, (1 << (8 * of.len())) - 1)
+}
+
+/// The groups that a number may consist of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Groups<'a> {
+    pub(crate) all: &'a [Group],
+    pub(crate) marks: Marks,
+    pub(crate) lens: Lens,
+    /// Digits that the groups' totals count beside theirs.
+    before: usize,
+}
+
+impl Groups<'_> {
+    /// Digits of the groups up to and with `last`.
+    #[inline]
+    pub(crate) fn total(&self, last: usize) -> usize {
+        self.all[last].total as usize - self.before
+    }
+}
 
 /// The groups that were read last: what begins with one of them has the rest of them, which are not
 /// read again.
@@ -60,17 +142,29 @@ pub(crate) struct LastRead {
     groups: [Group; KEPT],
     first: usize,
     end: usize,
-    /// Odd marks stand between some of them, or a `+` before them, with which more may stand
-    /// between groups.
+    /// See [`Marks`] and [`Lens`]; what stands after the last group is of others.
+    marks: [u8; LENS],
+    lens: [u8; LENS],
+    /// A `+` stands before them, with which more may stand between groups, or between some of them
+    /// as in a form, which depends on the first one.
     odd: bool,
 }
 
 /// Groups that are kept, so that they have to be moved for a few numbers only.
 const KEPT: usize = 4 * GROUPS_MAX;
+/// As many as stand in a [`Lens`] behind the last of them.
+const LENS: usize = KEPT + size_of::<Lens>();
 
 impl Default for LastRead {
     fn default() -> LastRead {
-        LastRead { groups: [Group::default(); KEPT], first: 0, end: 0, odd: false }
+        LastRead {
+            groups: [Group::default(); KEPT],
+            first: 0,
+            end: 0,
+            marks: [0; LENS],
+            lens: [0; LENS],
+            odd: false,
+        }
     }
 }
 
@@ -83,245 +177,123 @@ impl LastRead {
     /// Which of the groups begins at `q`, if it is one but the first.
     #[inline]
     fn place(&self, q: usize) -> Option<usize> {
-        // Odd marks between groups depend on the first of them.
-        let rest = self.groups[..self.end].get(self.first + 1..).filter(|_| !self.odd)?;
+        if self.odd {
+            return None;
+        }
+        let rest = self.groups[..self.end].get(self.first + 1..)?;
         // The next one, mostly.
-        let n = rest.iter().take_while(|g| g.start() < q).count();
-        rest.get(n).filter(|g| g.start() == q).map(|_| self.first + 1 + n)
+        let n = rest.iter().position(|g| g.start() >= q)?;
+        (rest[n].start() == q).then_some(self.first + 1 + n)
     }
 
-    /// Whether a group that was read before begins at `q`.
-    pub(crate) fn goes_on(&self, q: usize) -> bool {
-        self.place(q).is_some()
-    }
-
-    /// Reads groups from the first digit on, which is at `q`. Tells them, and the digits before the
-    /// first one that their totals count, too.
-    pub(crate) fn read(&mut self, view: &View<'_>, q: usize) -> (&[Group], usize) {
+    /// Reads groups from the first digit on, which is at `q`.
+    pub(crate) fn read(&mut self, view: &View<'_>, q: usize) -> Groups<'_> {
         let plus = view.before(q) == Some(b'+');
-        let (mut i, mut sep) = (q, Sep::default());
-        let known = self.place(q).filter(|_| !plus);
-        match known {
-            Some(k) => {
-                self.first = k;
-                self.groups[k].sep = Sep::default();
-                if self.is_item(view, q) {
-                    self.end = k + 1;
-                    return self.read_ones();
-                }
-                match self.after(view, plus) {
-                    Some(next) => (i, sep) = next,
-                    None => return self.read_ones(),
-                }
+        match self.place(q).filter(|_| !plus) {
+            Some(place) => self.first = place,
+            None => {
+                (self.first, self.end, self.odd) = (0, 0, plus);
+                self.add(view, q, digits_at(view, q), (Sep::default(), 0));
             }
-            None => (self.first, self.end, self.odd) = (0, 0, plus),
+        }
+        if self.is_item(view, q) {
+            return self.from_first(1);
         }
         if self.first + GROUPS_MAX > KEPT {
-            self.groups.copy_within(self.first..self.end, 0);
-            (self.first, self.end) = (0, self.end - self.first);
+            self.make_room();
         }
+        let first = &self.groups[self.first];
+        let before = first.total as usize - first.len();
         while self.end - self.first < GROUPS_MAX {
-            let start = i;
-            while view.at(i).is_some_and(|b| b.is_ascii_digit()) && i - start <= DIGITS_MAX {
-                i += 1;
-            }
-            if i == start {
+            let last = &self.groups[self.end - 1];
+            let (total, end) = (last.total, last.end());
+            let digits = total as usize - before;
+            if digits > DIGITS_MAX {
                 break;
             }
-            let before = if self.end > self.first { self.groups[self.end - 1].total } else { 0 };
-            let total = before + (i - start) as u32;
-            self.groups[self.end] = Group { start: start as u32, end: i as u32, total, sep };
-            self.odd |= sep.odd != 0;
-            self.end += 1;
-            if self.end - self.first == 1 && self.is_item(view, q) {
+            let n = self.end - self.first;
+            let odd = if n > 1 { self.groups[self.first + 1].sep.odd } else { 0 };
+            let Some((start, sep)) = separator(view, end, Before { q, digits, n, odd, plus })
+            else {
+                break;
+            };
+            let len = digits_at(view, start);
+            // "24/7" is no part of a number.
+            if digits >= UNLABELLED_MIN && no_number(view, start, len, digits) {
                 break;
             }
-            match self.after(view, plus) {
-                Some(next) => (i, sep) = next,
-                None => break,
-            }
+            self.add(view, start, len, (sep, total));
         }
-        self.read_ones()
+        self.from_first(self.end - self.first)
     }
 
-    fn read_ones(&self) -> (&[Group], usize) {
-        let groups = &self.groups[self.first..self.end];
-        (groups, groups.first().map_or(0, |g| g.total() - g.len()))
+    /// Takes the group of `len` digits that begins at `start`, with the separator and the number of
+    /// digits before it.
+    #[inline(always)]
+    fn add(&mut self, view: &View<'_>, start: usize, len: usize, (sep, total): (Sep, u32)) {
+        let (n, end) = (self.end, (start + len) as u32);
+        self.groups[n] = Group { start: start as u32, end, total: total + len as u32, sep };
+        self.lens[n] = len as u8;
+        self.marks[n] = sep.marks | u8::from(view.text[start] == b'0') * ZERO;
+        self.odd |= sep.odd == b'+';
+        self.end += 1;
+    }
+
+    /// Those from the first one on, of which there are `n`.
+    #[inline]
+    fn from_first(&self, n: usize) -> Groups<'_> {
+        let all = &self.groups[self.first..self.first + n];
+        let bytes = |of: &[u8; LENS]| {
+            let bytes = of[self.first..].first_chunk().map_or(0, |b| Lens::from_le_bytes(*b));
+            bytes & (bit(n) - 1)
+        };
+        Groups {
+            all,
+            // The first one has no separator.
+            marks: Marks(bytes(&self.marks) & !Lens::from(!ZERO)),
+            lens: bytes(&self.lens),
+            before: all.first().map_or(0, |g| g.total as usize - g.len()),
+        }
+    }
+
+    /// Forgets those before the first one.
+    #[cold]
+    fn make_room(&mut self) {
+        let all = self.first..self.end;
+        self.groups.copy_within(all.clone(), 0);
+        self.lens.copy_within(all.clone(), 0);
+        self.marks.copy_within(all.clone(), 0);
+        (self.first, self.end) = (0, all.len());
     }
 
     /// "1) …" numbers a list.
+    #[inline]
     fn is_item(&self, view: &View<'_>, q: usize) -> bool {
         let first = &self.groups[self.first];
         first.len() == 1
             && view.at(first.end()) == Some(b')')
             && !matches!(view.before(q), Some(b'(' | b'+'))
     }
-
-    /// Where the next group begins, and what stands before it.
-    fn after(&self, view: &View<'_>, plus: bool) -> Option<(usize, Sep)> {
-        let (first, last) = (&self.groups[self.first], &self.groups[self.end - 1]);
-        let digits = last.total() + first.len() - first.total();
-        let n = self.end - self.first;
-        if digits > DIGITS_MAX || n == GROUPS_MAX {
-            return None;
-        }
-        let odd = if n > 1 { self.groups[self.first + 1].sep.odd } else { 0 };
-        // "24/7" is no part of a number.
-        separator(view, last.end(), Before { q: first.start(), digits, n, odd, plus })
-            .filter(|(next, _)| digits < 7 || !no_number(view, *next, digits))
-    }
 }
 
-/// Whether something begins at `i` that does not go on a number: a date, a time of day, "24/7",
-/// hours in brackets.
-fn no_number(view: &View<'_>, i: usize, digits: usize) -> bool {
-    let rest = &view.text[i..view.text.len().min(i + 12)];
-    let run = |from: usize| {
-        rest.get(from..).map_or(0, |r| r.iter().take_while(|b| b.is_ascii_digit()).count())
-    };
-    let first = run(0);
-    let mark = rest.get(first);
-    let other = match mark {
-        Some(b':') => first <= 2 && run(first + 1) == 2,
-        Some(b'.' | b'/') if first <= 2 => {
-            let second = run(first + 1);
-            (1..=2).contains(&second)
-                && rest.get(first + 1 + second) == mark
-                && run(first + second + 2) == 4
-                || rest.starts_with(b"24/7")
-        }
-        _ => false,
-    };
-    // An opened bracket has to be closed, and brackets stand at the beginning of a number.
-    let bracket = matches!(view.before(i), Some(b'(' | b'['));
-    let hours = bracket && (digits >= 8 || !matches!(mark, Some(b')' | b']' | b' ')));
-    other || hours || first == 4 && iso_date(view, i)
+/// How many digits stand at `i`, as far as they are read.
+#[inline(always)]
+fn digits_at(view: &View<'_>, i: usize) -> usize {
+    let rest = &view.text[i..view.text.len().min(i + DIGITS_MAX + 1)];
+    let mut len = 0;
+    while len < rest.len() && rest[len].is_ascii_digit() {
+        len += 1;
+    }
+    len
 }
 
 /// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date
 /// is a thing of its own.
-pub(crate) fn a_date_follows(view: &View<'_>, groups: &[Group], before: usize) -> bool {
-    groups.windows(2).take_while(|pair| pair[0].total() - before < UNLABELLED_MIN).any(|pair| {
-        let next = &pair[1];
+pub(crate) fn a_date_follows(view: &View<'_>, groups: &Groups<'_>) -> bool {
+    let next = (1..groups.all.len()).take_while(|next| groups.total(next - 1) < UNLABELLED_MIN);
+    next.map(|next| &groups.all[next]).any(|next| {
         next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
     })
-}
-
-/// The number as far as it was read before a separator.
-#[derive(Clone, Copy)]
-pub(crate) struct Before {
-    /// Where the number's digits begin.
-    q: usize,
-    digits: usize,
-    n: usize,
-    /// The odd mark of its first separator.
-    odd: u8,
-    plus: bool,
-}
-
-/// A separator of one mark with a digit behind it: most are.
-fn one_mark(text: &[u8]) -> Option<Sep> {
-    let [mark, b'0'..=b'9', ..] = text else { return None };
-    let mut sep = Sep::default();
-    match mark {
-        b' ' => sep.space = true,
-        b'-' => sep.dash = true,
-        b'.' => sep.dot = true,
-        b'/' => sep.slash = true,
-        b'(' | b')' | b'[' | b']' => sep.paren = true,
-        _ => return None,
-    }
-    Some(sep)
-}
-
-/// The separator at `i`, if a digit follows it.
-fn separator(view: &View<'_>, i: usize, before: Before) -> Option<(usize, Sep)> {
-    let rest = view.text.get(i..)?;
-    if let Some(sep) = one_mark(rest) {
-        return Some((i + 1, sep));
-    }
-    if may_part(*rest.first()?) { marks(view, i, before) } else { None }
-}
-
-/// A separator of several marks, or of a rare one.
-fn marks(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> {
-    let mut sep = Sep::default();
-    let Before { digits, plus, .. } = before;
-    let from = i;
-    let mut spaces = 0;
-    // A column of a table is as wide.
-    let wide = plus && (digits < 9 || before.odd == WIDE);
-    loop {
-        let b = view.at(i)?;
-        match b {
-            b'0'..=b'9' => return (i > from).then_some((i, sep)),
-            // A dot and a space end a sentence, or number a list.
-            b' ' if (spaces < 2 || wide) && !(sep.dot && view.before(i) == Some(b'.')) => {
-                spaces += 1;
-                sep.space = true;
-                if spaces > 2 {
-                    sep.odd = WIDE;
-                }
-            }
-            b'-' | b'.'
-                if i > from
-                    && view.before(i) == Some(b)
-                    && (wide || b == b'-' && !sep.space && digits < 9) =>
-            {
-                sep.odd = WIDE;
-            }
-            b'-' | LONG_DASH if !sep.dash && !sep.dot => sep.dash = true,
-            b'.' if !sep.dot && !sep.dash => sep.dot = true,
-            b'/' if !sep.slash => sep.slash = true,
-            b'/' if wide => sep.odd = WIDE,
-            b'(' | b')' | b'[' | b']' => sep.paren = true,
-            // A number may go on after the end of the line only if what stands before it can be no
-            // number.
-            b'\n'
-                if digits < 7
-                    && spaces == 0
-                    && (plus || matches!(view.before(i), Some(b'-' | b')'))) =>
-            {
-                spaces = 2;
-                sep.space = true;
-            }
-            SOFT_BREAK if i == from && plus => {}
-            // A tab stands between the columns of a table, too.
-            b'\t' if digits < 9 && spaces == 0 && plus => {
-                spaces = 2;
-                sep.space = true;
-            }
-            // "03ー1234ー5678": the long-vowel mark where a dash is meant.
-            0xE3 if !sep.dash && view.char_at(i) == Some('ー') => {
-                sep.dash = true;
-                i += 2;
-            }
-            _ if is_odd(view, b, before)
-                && (sep == Sep { space: sep.space, ..Sep::default() } || sep.odd == b) =>
-            {
-                if sep.space && b != BULLET {
-                    return None;
-                }
-                sep.odd = b;
-            }
-            _ => return None,
-        }
-        i += 1;
-        if i - from > 5 {
-            return None;
-        }
-    }
-}
-
-/// Whether `b` may part the groups of this number: each of them by the same mark, from the first
-/// on.
-fn is_odd(view: &View<'_>, b: u8, before: Before) -> bool {
-    let own = before.odd == b || before.n == 1 && before.digits < 7;
-    own && match b {
-        b'+' => in_form(view, before.q),
-        b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK => before.plus,
-        _ => false,
-    }
 }
 
 /// Where a marked extension after a number ends: `ext. 12`, `x12`, `, extension 345`.

@@ -7,6 +7,8 @@
 use super::super::View;
 use super::super::words::{Near, Nearby, Says};
 use super::candidate::Candidate;
+use super::groups::upto;
+use super::separators::{DOT, SPACE};
 use crate::fold::TELEPHONE;
 
 /// How far before a short number its label may stand.
@@ -231,16 +233,22 @@ impl Candidate<'_> {
     pub(crate) fn local(&self) -> Option<usize> {
         let last = self.n - 1;
         let number = |i: usize| self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
-        let slash = self.groups[1..].iter().any(|g| g.sep.slash || g.sep.odd != 0);
+        let marks = self.groups.marks;
+        let inside = upto(last);
         let year =
-            (0..self.n).any(|i| self.groups[i].len() == 4 && (1900..2100).contains(&number(i)));
+            (0..self.n).any(|i| self.groups.all[i].len() == 4 && (1900..2100).contains(&number(i)));
         // "05.11.24"
-        let dots = last > 0 && self.groups[1..].iter().all(|g| g.sep.dot);
+        let dots = last > 0 && marks.dot() & inside == inside;
         let date =
             dots && self.n == 3 && (1..=31).contains(&number(0)) && (1..=12).contains(&number(1));
         let decimal = dots && self.n == 2;
         let round = last == 0 && self.text(0).ends_with(b"000");
-        let other = slash || year || date || decimal || round || self.digits_before;
+        let other = marks.slash() | marks.odd() != 0
+            || year
+            || date
+            || decimal
+            || round
+            || self.digits_before;
         (!other && self.right(last, false) && !self.counts_things(last)).then_some(last)
     }
 
@@ -251,13 +259,13 @@ impl Candidate<'_> {
 
     /// Whether it is a number with decimals: 0.57721566.
     pub(crate) fn decimal(&self, last: usize) -> bool {
-        let [first, second, ..] = self.groups else { return false };
+        let [first, second, ..] = self.groups.all else { return false };
         last == 1
             && first.len() == 1
             && second.len() >= 5
-            && second.sep.dot
-            && !second.sep.space
-            && self.hint.is_none()
+            && second.sep.has(DOT)
+            && !second.sep.has(SPACE)
+            && self.around.hint.is_none()
     }
 
     /// Whether bare digits count something: "1234567 tokens", or are a round number. A label of
@@ -265,12 +273,13 @@ impl Candidate<'_> {
     pub(crate) fn is_count(&self) -> bool {
         let own = self.before().is_some_and(|near| near.label && near.gap <= OWN);
         let zeros = self.text(0).iter().rev().take_while(|d| **d == b'0').count();
-        !own && self.hint.is_none() && (zeros >= ROUND || self.counts_things(0))
+        !own && self.around.hint.is_none() && (zeros >= ROUND || self.counts_things(0))
     }
 
     /// Whether the word after group `last` says that things are counted.
     fn counts_things(&self, last: usize) -> bool {
-        let rest = self.view.text[self.groups[last].end()..].strip_prefix(b" ").unwrap_or_default();
+        let rest =
+            self.view.text[self.groups.all[last].end()..].strip_prefix(b" ").unwrap_or_default();
         let len = rest.iter().take_while(|b| b.is_ascii_alphabetic()).count();
         len > 0 && COUNTED.iter().any(|word| rest[..len].eq_ignore_ascii_case(word.as_bytes()))
     }

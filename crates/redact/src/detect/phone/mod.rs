@@ -13,6 +13,7 @@ mod country;
 mod edges;
 mod groups;
 mod local;
+mod separators;
 mod shapes;
 mod sight;
 mod vetoes;
@@ -23,12 +24,12 @@ use super::words::{Nearby, Says, WORD_BEFORE};
 use super::{Detector, View};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 use candidate::Candidate;
-use edges::{after_glued_label, escaped, joins, left, prefix};
+use edges::{after_glued_label, escaped, left, prefix};
 pub(crate) use groups::LastRead;
 use groups::{a_date_follows, extension};
 use local::is_labelled;
 pub(crate) use local::may_be_short;
-use sight::{address, digits, in_row, iso_date};
+use sight::{address, in_row, iso_date};
 
 /// Telephone numbers: the scanner asks [`find`] where digits begin, after all others.
 pub(crate) const DETECTOR: Detector = Detector { name: "phone", ..Detector::NEW };
@@ -62,73 +63,70 @@ pub(crate) struct Listed {
     pub(crate) bracketed: bool,
 }
 
-/// Finds the number whose first digit is at `q`. `hint`: what the JSON key of a short string says;
-/// `before`: the telephone number that was found last.
+/// Everything that is known of a place beside its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
+    pub(crate) words: Nearby<'a>,
+    /// The meaning of the JSON key of a short string.
+    pub(crate) hint: Option<Says>,
+    /// The telephone number that was found last.
+    pub(crate) before: Option<Listed>,
+}
+
+/// Finds the number whose first digit is at `q`.
 pub(crate) fn find(
     view: &View<'_>,
     q: usize,
-    words: Nearby<'_>,
+    around: &Around<'_>,
     known: &mut LastRead,
-    hint: Option<Says>,
-    before: Option<Listed>,
 ) -> Option<(usize, usize)> {
-    if joined(view.text, view.lo, q) || view.before(q) == Some(b' ') && in_row(view, q) {
+    if joined(view.text, view.lo, q) {
         return None;
     }
-    // Where words were looked for already they tell with the fewest bytes.
-    let (from, to) = word_reach(q);
-    let known_words = words.are_known(view, from, to);
-    if known_words && is_hopeless(view, q, words, hint, before) {
+    let groups = known.read(view, q);
+    let digits = groups.total(groups.all.len() - 1);
+    let short = digits < UNLABELLED_MIN;
+    if digits < DIGITS_MIN
+        || short && view.before(q) != Some(b'+') && !is_labelled(view, q, around.words, around.hint)
+    {
         return None;
     }
-    // An address is told by fewer bytes than most other things that have too few digits.
-    if iso_date(view, q) || address(view, q) {
-        return None;
-    }
-    let labelled = OnceCell::new();
-    let is_too_short = |digits: usize| {
-        digits < DIGITS_MIN
-            || digits < UNLABELLED_MIN
-                && view.before(q) != Some(b'+')
-                && !*labelled.get_or_init(|| is_labelled(view, q, words, hint))
-    };
-    // The number has too few digits for what stands before it.
-    if !known.goes_on(q) && is_too_short(digits(view, q)) {
-        return None;
-    }
-    // Words around it are looked for last: most of a text has no number for which they matter.
-    if !known_words && is_hopeless(view, q, words, hint, before) {
-        return None;
-    }
-    let (groups, before_them) = known.read(view, q);
-    let n = groups.len();
-    let digits = groups[n - 1].total() - before_them;
-    if is_too_short(digits) || a_date_follows(view, groups, before_them) {
-        return None;
-    }
-    let (start, plus, bracket) = prefix(view, q, groups);
-    let digits_before = left(view, start, plus, words)?;
-    let c = Candidate {
-        view: *view,
-        words,
+    let (start, plus, bracket) = prefix(view, q, groups.all);
+    let mut c = Candidate {
+        view,
+        around,
         groups,
-        n,
-        before_them,
+        n: groups.all.len(),
         start,
         plus,
         bracket,
-        digits_before,
-        list: before
-            .filter(|b| b.end >= view.lo && b.end < start && joins(&view.text[b.end..start])),
-        hint,
+        digits_before: false,
+        said: OnceCell::new(),
         before: OnceCell::new(),
+        list: OnceCell::new(),
     };
+    // Most candidates have neither the groups of a number nor a word that says it.
+    let is_silent = || c.is_silent() && !c.is_link() && c.list().is_none();
+    if !short && !plus && !c.is_shaped() && is_silent() {
+        return None;
+    }
+    if view.before(q) == Some(b' ') && in_row(view, q)
+        || iso_date(view, q)
+        || address(view, q)
+        || a_date_follows(view, &groups)
+    {
+        return None;
+    }
+    c.digits_before = left(view, start, plus, around.words)?;
     let last = match plus {
         true => c.international(0).or_else(|| c.after_match()),
-        false if digits < UNLABELLED_MIN => c.local(),
+        false if short => c.local(),
         false => c.national(),
     }?;
-    let end = c.groups[last].end();
+    if !c.is_said() && !may_be_alone(view, q) {
+        return None;
+    }
+    let end = c.groups.all[last].end();
     Some((start, extension(view, end).unwrap_or(end)))
 }
 
@@ -172,19 +170,6 @@ fn run(text: &[u8], from: usize, class: u8) -> usize {
     i - from
 }
 
-/// Whether neither the text right before the digit at `q` nor the lengths of its first groups nor a
-/// word near it can make a number of it. Reads no groups, because rows of digits have many
-/// beginnings; so it rejects only a part of those that are no numbers.
-fn is_hopeless(
-    view: &View<'_>,
-    q: usize,
-    words: Nearby<'_>,
-    hint: Option<Says>,
-    before: Option<Listed>,
-) -> bool {
-    !is_expected(q, hint, before) && !may_be_alone(view, q) && !is_called(view, q, words)
-}
-
 /// Whether a number is expected at `q`, because its key says so or it goes on a list.
 fn is_expected(q: usize, hint: Option<Says>, before: Option<Listed>) -> bool {
     /// Bytes between a number and the one before it in a list, and its own `+` and brackets.
@@ -200,13 +185,8 @@ fn is_called(view: &View<'_>, q: usize, words: Nearby<'_>) -> bool {
 
 /// Whether anything near `q` may say that a number begins there. Without it, digits that
 /// [`may_stand_alone`] refuses are no number.
-pub(crate) fn may_be_said(
-    view: &View<'_>,
-    q: usize,
-    words: Nearby<'_>,
-    hint: Option<Says>,
-    before: Option<Listed>,
-) -> bool {
+pub(crate) fn may_be_said(view: &View<'_>, q: usize, around: &Around<'_>) -> bool {
+    let Around { words, hint, before } = *around;
     if is_expected(q, hint, before) {
         return true;
     }
@@ -241,19 +221,8 @@ fn may_be_alone(view: &View<'_>, q: usize) -> bool {
     let shaped = shaped(text, q, [first, gap, second]);
     let hopeful = match if spaced { view.before(q - 1) } else { view.before(q) } {
         Some(b'+' | b'b' | b'B') => true,
-        // The group in brackets, if they are closed: "(415) 555 0132", "(06 1) 123 4567".
-        Some(b'(' | b'[')
-            if !matches!(
-                view.at(q + first),
-                Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/')
-            ) =>
-        {
-            match (first, text[q]) {
-                (2..=5, _) | (_, b'0') => true,
-                (1, d) => shaped || second == 1 && d == b'8',
-                _ => false,
-            }
-        }
+        // The group in brackets, if they are closed.
+        Some(b'(' | b'[') => may_be_in_brackets(text, q, first, second),
         _ => false,
     };
     hopeful || shaped || text[q] == b'0' && zero_begins(view, q, [first, gap, second])
@@ -291,7 +260,7 @@ const fn fits([first, second, third]: [usize; 3], digit: u8) -> bool {
 }
 
 /// Longest group of [`ALONE`].
-const LEN_MAX: u32 = 7;
+const LEN_MAX: usize = 7;
 
 /// For the lengths of three groups which first digits [`fits`], one bit for each.
 static ALONE: [u16; 1 << 9] = {
@@ -310,29 +279,56 @@ static ALONE: [u16; 1 << 9] = {
     alone
 };
 
+/// Whether groups of these lengths, of which the first begins with `digit`, are those of a number
+/// that needs no word.
+#[inline]
+fn is_alone(lens: [usize; 3], digit: u8) -> bool {
+    let [first, second, third] = lens.map(|len| len.min(LEN_MAX));
+    ALONE[first << 6 | second << 3 | third] >> (digit - b'0') & 1 == 1
+}
+
 /// Whether a number that begins at `q` may be one without a word near it, by what stands right
 /// before it and by the lengths of its first groups. Says yes to more than are.
 #[inline]
 pub(crate) fn may_stand_alone(text: &[u8], q: usize, lens: [u32; 3]) -> bool {
+    let lens = lens.map(|len| len as usize);
+    let digit = text[q];
     let before = |n: usize| q.checked_sub(n).map_or(0, |i| text[i]);
     let last = if before(1) == b' ' { before(2) } else { before(1) };
-    if matches!(last, b'+' | b'b' | b'B' | b'(' | b'[') {
-        return true;
+    match last {
+        b'+' | b'b' | b'B' => return true,
+        b'(' | b'[' if may_be_in_brackets(text, q, lens[0], lens[1]) => return true,
+        _ => {}
     }
-    let digit = text[q];
-    if digit == b'0' {
-        // An exit code, or a trunk prefix.
-        let begins = match lens[0] {
-            1 => text[q + 1] == b' ' || !text.get(q + 2).is_some_and(u8::is_ascii_digit),
-            2..=6 => true,
-            _ => text[q + 1] == b'0',
-        };
-        if begins {
-            return true;
+    digit == b'0' && zero_may_begin(text, q, lens[0]) || is_alone(lens, digit)
+}
+
+/// Whether the `first` digits at `q`, which an opening bracket stands before, may be an area code
+/// in brackets: "(415) 555 0132", "(06 1) 123 4567". The next group has `second` digits.
+#[inline]
+fn may_be_in_brackets(text: &[u8], q: usize, first: usize, second: usize) -> bool {
+    let closes =
+        !matches!(text.get(q + first), Some(b'0'..=b'9' | b'(' | b'[' | b'.' | b'-' | b'/'));
+    closes
+        && match (first, text[q]) {
+            (2..=5, _) | (_, b'0') => true,
+            (1, d) => second == 1 && d == b'8',
+            _ => false,
         }
+}
+
+/// Whether the zero at `q`, which begins a group of `first` digits, may be an exit code or a trunk
+/// prefix.
+#[inline]
+fn zero_may_begin(text: &[u8], q: usize, first: usize) -> bool {
+    match first {
+        1 => text[q + 1] == b' ' || !text.get(q + 2).is_some_and(u8::is_ascii_digit),
+        2.. if text[q + 1] == b'0' => {
+            let gap = if first > 2 { 0 } else { run(text, q + 2, BETWEEN) };
+            matches!(text.get(q + 2 + gap), Some(b'1'..=b'9'))
+        }
+        _ => first <= 6,
     }
-    let [first, second, third] = lens.map(|len| len.min(LEN_MAX) as usize);
-    ALONE[first << 6 | second << 3 | third] >> (digit - b'0') & 1 == 1
 }
 
 /// Whether the zero at `q` may begin a number: an exit code, or a trunk prefix that does not stand

@@ -3,7 +3,8 @@
 use super::super::words::Says;
 use super::candidate::Candidate;
 use super::country::{Lengths, country};
-use super::groups::{Group, Sep};
+use super::groups::{bit, lens, upto};
+use super::separators::{PAREN, SLASH, Sep};
 use super::{WORD_AFTER, WORD_BEFORE};
 use crate::fold::{BREAK, BULLET, NESTED_QUOTE};
 
@@ -19,10 +20,9 @@ impl Candidate<'_> {
         let (digits, known) = self.first_digits(first, 0);
         let lengths = country(&digits[..known])?;
         // "+44 07700 900123": the trunk prefix was left in.
-        let trunk = self.groups[first].len() <= 3
-            && first + 1 < self.n
-            && self.digit(first + 1, 0) == b'0'
-            && !self.groups[first + 1].sep.paren;
+        let marks = self.groups.marks;
+        let trunk = self.groups.all[first].len() <= 3
+            && marks.zero() & !marks.paren() & bit(first + 1) != 0;
         self.extent(first, lengths, usize::from(trunk), 0)
     }
 
@@ -36,33 +36,36 @@ impl Candidate<'_> {
         skip: usize,
     ) -> Option<usize> {
         let max = lengths.max() + trunk + skip;
+        let marks = self.groups.marks;
+        let brackets = marks.zero() & marks.paren();
         let mut total = 0;
         let mut best = None;
-        for last in first..self.n {
-            let g = self.groups[last];
+        for (last, g) in self.groups.all.iter().enumerate().skip(first) {
             // "(0)": the trunk prefix that is not dialled from abroad.
-            let zero = g.len() == 1 && self.digit(last, 0) == b'0' && g.sep.paren && last > first;
+            let zero = g.len() == 1 && brackets & bit(last) != 0 && last > first;
             if !zero {
                 total += g.len();
             }
             // Another number may follow where this one might still go on: "+49 30 901820 / 0171
             // 1234567".
-            let other = last > first
-                && self.digit(last, 0) == b'0'
-                && self.parted(last - 1)
-                && best.is_some();
+            let other =
+                best.is_some() && last > first && self.is_zero(last) && self.parted(last - 1);
             if total > max || other {
                 break;
             }
-            // "+1 555-0132"
-            let short = max == 11 && total == 8 + skip && self.shape(first, &[1, 3, 4]);
-            let glued =
-                best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
-            let counts = best.is_some() && self.counts(last);
             let fits = total.checked_sub(skip).is_some_and(|total| {
                 lengths.fits(total) || trunk > 0 && lengths.fits(total - trunk)
             });
-            if (fits || short) && !glued && !counts && self.right(last, true) {
+            // "+1 555-0132"
+            let short =
+                || max == 11 && total == 8 + skip && self.shape(first, const { lens(&[1, 3, 4]) });
+            if !fits && !short() {
+                continue;
+            }
+            let glued =
+                best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
+            let counts = best.is_some() && self.counts(last);
+            if !glued && !counts && self.right(last, true) {
                 best = Some(last);
             }
         }
@@ -83,7 +86,7 @@ impl Candidate<'_> {
 
     pub(crate) fn national(&self) -> Option<usize> {
         let exit_code = self.exit_code();
-        let grouped = if exit_code.is_some() {
+        let grouped = if exit_code.is_some() || !self.is_shaped() {
             None
         } else {
             let grouped = self
@@ -100,23 +103,22 @@ impl Candidate<'_> {
         if exit_code.is_some() {
             return exit_code;
         }
+        let marks = self.groups.marks;
         // Digits before it with a space between: the front of a longer row of digits, unless its
         // own separators differ.
         let grouped = grouped.filter(|last| {
-            let inside = &self.groups[1..=*last];
+            let inside = upto(*last);
             !self.digits_before
                 || self.bracket
-                || !inside.iter().any(|g| g.sep.space && !g.sep.paren)
-                    && !inside.iter().all(|g| g.sep.dot)
+                || marks.space() & !marks.paren() & inside == 0 && marks.dot() & inside != inside
         });
         // "phone=415+555+0132": only where a word says so, or it is a sum; "415--555--0132", but
         // not "197520--198594".
         let grouped = grouped.filter(|last| {
-            *last > 1
-                && self.groups[1..=*last]
-                    .iter()
-                    .all(|g| g.sep.odd == self.groups[1].sep.odd && g.sep.odd != b'+')
-                || self.groups[1..=*last].iter().all(|g| g.sep.odd == 0)
+            let groups = &self.groups.all[1..=*last];
+            marks.odd() & upto(*last) == 0
+                || *last > 1
+                    && groups.iter().all(|g| g.sep.odd == groups[0].sep.odd && g.sep.odd != b'+')
         });
         match grouped {
             Some(last)
@@ -143,11 +145,13 @@ impl Candidate<'_> {
         let digits = &digits[..known];
         let lengths = country(digits)?;
         // Rows of numbers with leading zeros: "0061 0061".
-        let row = self.n > 1 && self.groups[1].len() >= 4 && self.text(1).starts_with(b"00");
-        if row || self.identifier() {
+        let row = self.n > 1 && self.groups.all[1].len() >= 4 && self.text(1).starts_with(b"00");
+        // Where nothing is said the word before it is looked for last.
+        if row || !self.is_silent() && self.identifier() {
             return None;
         }
-        if self.n == 1 || self.groups[1..self.n].iter().all(|g| g.sep.paren) {
+        let inside = upto(self.n - 1);
+        if self.groups.marks.paren() & inside == inside {
             // Bare digits: a number of a length that the country has, or a telephone word.
             let total = first.len().saturating_sub(2);
             // North America: area codes and exchanges begin with 2 to 9.
@@ -159,28 +163,29 @@ impl Candidate<'_> {
                 return None;
             }
         }
-        self.extent(0, lengths, 0, skip).filter(|last| self.total(*last) >= EXIT_MIN + skip)
+        let last =
+            self.extent(0, lengths, 0, skip).filter(|last| self.total(*last) >= EXIT_MIN + skip)?;
+        (!self.identifier()).then_some(last)
     }
 
     /// 3-3-4 with or without a leading 1: the North American plan, and others of that shape.
     pub(crate) fn north_america(&self) -> Option<usize> {
-        let one = self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
+        let marks = self.groups.marks;
+        let one = self.groups.all[0].len() == 1 && self.digit(0, 0) == b'1';
         let first = usize::from(one);
         let last = first + 2;
-        // Not "pp. 821-823 (2012)" and "512/768/1024".
-        let apart = |g: &Group| g.sep.paren || g.sep == Sep { slash: true, ..Sep::default() };
-        let whole = self.n > last && !(apart(&self.groups[last]) && (first > 0 || !self.bracket));
-        if whole
-            && self.shape(first, &[3, 3, 4])
-            && self.digit(first, 0) >= b'2'
-            && self.right(last, self.tight(last))
-        {
-            return Some(last);
+        if self.shape(first, const { lens(&[3, 3, 4]) }) && self.digit(first, 0) >= b'2' {
+            // Not "pp. 821-823 (2012)" and "512/768/1024".
+            let sep = self.groups.all[last].sep;
+            let apart = sep.has(PAREN) || sep == Sep::of(SLASH);
+            if !(apart && (first > 0 || !self.bracket)) && self.right(last, self.tight(last)) {
+                return Some(last);
+            }
         }
-        let area = self.bracket || one && self.groups[1].sep.paren;
+        let area = self.bracket || one && marks.paren() & bit(1) != 0;
         let last = first + 1;
         (area
-            && self.shape(first, &[3, 7])
+            && self.shape(first, const { lens(&[3, 7]) })
             && self.digit(first, 0) >= b'2'
             && self.right(last, true))
         .then_some(last)
@@ -190,62 +195,67 @@ impl Candidate<'_> {
     /// writes them.
     fn is_dialled_in_america(&self, last: usize) -> bool {
         let Some(area) = last.checked_sub(2) else { return false };
-        let one = area == 0 || area == 1 && self.groups[0].len() == 1 && self.digit(0, 0) == b'1';
-        let written = |g: &Group| g.sep.dash || g.sep.paren;
-        one && self.shape(area, &[3, 3, 4])
+        let one =
+            area == 0 || area == 1 && self.groups.all[0].len() == 1 && self.digit(0, 0) == b'1';
+        let written = self.groups.marks.dash() | self.groups.marks.paren();
+        let inside = upto(last) & !upto(area);
+        one && self.shape(area, const { lens(&[3, 3, 4]) })
             && self.digit(area, 0) >= b'2'
             && self.digit(area + 1, 0) >= b'2'
-            && self.groups[area + 1..=last].iter().all(written)
+            && written & inside == inside
     }
 
     /// Whether no plain space stands inside the groups up to `last`, so that a space ends the
     /// number.
     pub(crate) fn tight(&self, last: usize) -> bool {
-        !self.groups[1..=last].iter().any(|g| g.sep.space && !g.sep.paren && !g.sep.dash)
+        let marks = self.groups.marks;
+        marks.space() & !marks.paren() & !marks.dash() & upto(last) == 0
     }
 
     /// A trunk prefix 0 and an area code: `030 1234567`, `06 12 34 56 78`, `(02) 9876 5432`.
     pub(crate) fn trunk(&self) -> Option<usize> {
         let first = self.text(0);
-        // "0 30 / 90 18 20"
-        let apart =
-            first == b"0" && self.n > 2 && self.groups[1].sep.space && self.groups[2].sep.slash;
         let zero = first.len() >= 2 && first[0] == b'0' && first[1] != b'0' && first.len() <= 6
             || first == b"0" && self.bracket
-            || apart && self.digit(1, 0) != b'0';
+            || self.is_apart() && !self.is_zero(1);
         if !zero || self.n < 2 || self.social_security() || self.postal() {
             return None;
         }
-        let pairs = self.lens().take_while(|len| *len == 2).count();
+        let marks = self.groups.marks;
+        let all = self.groups.all;
+        // So many groups of two digits.
+        let (two, _) = const { lens(&[2; 16 - 1]) };
+        let pairs = (self.groups.lens ^ two).trailing_zeros() as usize / 8;
         let mut best = None;
         for last in 1..self.n {
             let total = self.total(last);
             // Another number, or another in brackets.
-            let g = &self.groups[last];
-            let other = last > 1 && self.digit(last, 0) == b'0' && (g.sep.slash || g.sep.paren);
+            let other = last > 1 && marks.zero() & (marks.slash() | marks.paren()) & bit(last) != 0;
             if total > 12 || other && self.total(last - 1) >= 8 {
                 break;
             }
             if total < 8 {
                 continue;
             }
-            let short = total == 8
-                && (self.bracket || self.groups[1].sep.slash)
-                && self.groups[last].len() > 2;
-            let all_pairs = pairs > last && total != 10;
-            let dotted = self.groups[1..=last].iter().all(|g| g.sep.dot)
-                && !(pairs > last || self.groups[0].len() >= 3);
+            let short =
+                total == 8 && (self.bracket || marks.slash() & bit(1) != 0) && all[last].len() > 2;
             if best.is_some() && self.counts(last) {
                 break;
             }
             if total >= 9 && self.another(last) {
                 return Some(last);
             }
+            if total == 8 && !short {
+                continue;
+            }
+            let inside = upto(last);
+            let all_pairs = pairs > last && total != 10;
+            let dotted = marks.dot() & inside == inside && !(pairs > last || all[0].len() >= 3);
             // "030 901820 10117 Berlin": what follows is grouped otherwise.
             let ends = last + 1 < self.n
                 && self.total(last + 1) > 12
-                && self.groups[last + 1].len() >= 3
-                && self.groups[last + 1].len() != self.groups[last].len();
+                && all[last + 1].len() >= 3
+                && all[last + 1].len() != all[last].len();
             if (9..=12).contains(&total)
                 && !all_pairs
                 && !dotted
@@ -260,14 +270,12 @@ impl Candidate<'_> {
 
     /// Groupings of countries without a trunk prefix that are like nothing else.
     pub(crate) fn grouped(&self) -> Option<usize> {
-        let g = &self.groups;
+        let marks = self.groups.marks;
         let d = self.digit(0, 0);
-        let dash = |i: usize| g[i].sep.dash;
+        let dash = |i: usize| marks.dash() & bit(i) != 0;
         let year = |i: usize| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]);
         // No shape begins with another one.
-        let mut lens = [0; 5];
-        lens.iter_mut().zip(self.lens()).for_each(|(len, group)| *len = group);
-        let (shape, fits) = match lens {
+        let (shape, fits) = match self.groups.lens.to_le_bytes() {
             // Brazil: 11 91234-5678.
             [2, 5, 4, ..] => (3, self.n > 2 && self.digit(1, 0) == b'9' && d != b'0'),
             // Mexico: 55 1234 5678; Brazil: 11 3123-4567; Argentina: 11 1234-5678.
@@ -284,9 +292,9 @@ impl Candidate<'_> {
             [3, 8, ..] => (2, self.bracket && d != b'0'),
             [2, 3, 4, 4, ..] => (4, self.text(0) == b"86" && self.digit(1, 0) == b'1'),
             // India: 98765 43210.
-            [5, 5, ..] => (2, d >= b'6' && (self.n < 2 || g[1].sep.space || dash(1))),
+            [5, 5, ..] => (2, d >= b'6' && (self.n < 2 || marks.space() & bit(1) != 0 || dash(1))),
             // Russia: 8 (495) 123-45-67, 8 800 555 35 35.
-            [1, 3, 3, 2, 2] => (5, matches!(d, b'0' | b'7' | b'8')),
+            [1, 3, 3, 2, 2, ..] => (5, matches!(d, b'0' | b'7' | b'8')),
             // Ukraine and others: 0 800 123 456; Lithuania: 8 612 34567; Thailand: 0-2123-4567.
             [1, 3, 3, 3, ..] => (
                 4,
@@ -308,7 +316,7 @@ impl Candidate<'_> {
                 matches!(d, b'7' | b'8')
                     && self.digit(1, 0) >= b'3'
                     && self.n > 1
-                    && g[1].sep.paren,
+                    && marks.paren() & bit(1) != 0,
             ),
             [3, 3, 2, 2, ..] => (4, self.n > 3 && (self.bracket || dash(2) && dash(3))),
             // Spain, Poland, Switzerland: 912 34 56 78, 91 234 56 78.
@@ -332,8 +340,10 @@ impl Candidate<'_> {
         // "[1234] [1234]" are two things.
         let brackets = |from: usize| self.view.at(from) == Some(b']');
         if !self.bracket
-            || !(2..=5).contains(&self.groups[0].len())
-            || self.n > 1 && brackets(self.groups[0].end()) && brackets(self.groups[1].end())
+            || !(2..=5).contains(&self.groups.all[0].len())
+            || self.n > 1
+                && brackets(self.groups.all[0].end())
+                && brackets(self.groups.all[1].end())
         {
             return None;
         }
@@ -344,25 +354,28 @@ impl Candidate<'_> {
 
     /// Anything of the right length beside a telephone word.
     pub(crate) fn by_word(&self) -> Option<usize> {
-        let before = &self.view.text[self.view.lo..self.start];
         if self.n == 1
-            && (before.ends_with(b"wa.me/")
-                || before.ends_with(b"phone=")
-                || before.ends_with(b"tel:"))
             && (7..=15).contains(&self.total(0))
+            && self.is_link()
             && self.right(0, false)
         {
             return Some(0);
         }
+        let is_row = self.digits_before
+            && self.around.hint.is_none()
+            && self.before().is_none_or(|n| n.gap > 24);
+        if is_row {
+            return None;
+        }
         (0..self.n).rev().find(|&last| {
             let total = self.total(last);
             if !(7..=14).contains(&total)
-                || self.groups[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+'))
+                || self.groups.marks.odd() & upto(last) != 0
+                    && self.groups.all[1..=last].iter().any(|g| !matches!(g.sep.odd, 0 | b'+'))
             {
                 return false;
             }
             let reach = if total < 9 { 28 } else { WORD_BEFORE };
-            let after = total >= 8;
             if !self.right(last, false) {
                 return false;
             }
@@ -371,37 +384,36 @@ impl Candidate<'_> {
                 || self.birth_date(last) && !self.called(CALLED_NEAR)
                 || self.decimal(last)
                 || last == 0 && self.is_count();
-            let row = self.digits_before
-                && self.hint.is_none()
-                && self.before().is_none_or(|n| n.gap > 24);
             !no_number
-                && !row
                 && (self.listed(last)
-                    || self.phone_word(last, reach, after) && !(total < 9 && self.far_off()))
+                    || self.phone_word(last, reach, total >= 8) && !(total < 9 && self.far_off()))
         })
     }
 
     /// Whether anything near may say that it is a telephone number: what [`Candidate::by_word`]
     /// asks for each group.
     fn may_be_called(&self) -> bool {
+        if self.is_link() || self.list().is_some() {
+            return true;
+        }
+        if self.is_silent() {
+            return false;
+        }
         let before = self.before();
         let says = |says: Says, reach: usize| {
             before.is_some_and(|near| near.says == says && near.gap <= reach)
         };
-        // "wa.me/…", "phone=…", "tel:…"
-        let text = &self.view.text[self.view.lo..self.start];
-        let link = [&b"wa.me/"[..], b"phone=", b"tel:"].iter().any(|link| text.ends_with(link));
-        if link || self.list.is_some() || says(Says::Phone, WORD_BEFORE) {
+        if says(Says::Phone, WORD_BEFORE) {
             return true;
         }
         if says(Says::Identifier, WORD_BEFORE / 2) {
             return false;
         }
-        match self.hint {
+        match self.around.hint {
             Some(says) => says == Says::Phone,
             None => {
-                let (first, last) = (&self.groups[0], &self.groups[self.n - 1]);
-                self.words.may_say_phone(&self.view, first.end(), last.end() + WORD_AFTER)
+                let (first, last) = (&self.groups.all[0], &self.groups.all[self.n - 1]);
+                self.around.words.may_say_phone(self.view, first.end(), last.end() + WORD_AFTER)
             }
         }
     }
@@ -409,8 +421,9 @@ impl Candidate<'_> {
     /// Whether it goes on a list of telephone numbers; bare digits have to be as many as those
     /// before.
     pub(crate) fn listed(&self, last: usize) -> bool {
-        let Some(list) = self.list else { return false };
-        let (before, after) = (self.view.before(self.start), self.view.at(self.groups[last].end()));
+        let Some(list) = self.list() else { return false };
+        let (before, after) =
+            (self.view.before(self.start), self.view.at(self.groups.all[last].end()));
         let quoted = |b: Option<u8>| matches!(b, Some(b'"' | b'\'' | b'`' | b'\\' | NESTED_QUOTE));
         // Between quotation marks nothing but the number: not "03/08/04 03/09/04 03/10/04".
         if quoted(before) && !quoted(after) {
@@ -426,7 +439,7 @@ impl Candidate<'_> {
     pub(crate) fn far_off(&self) -> bool {
         let Some(near) = self.before() else { return false };
         let word = &self.view.text[..self.start - near.gap];
-        let cep = self.shape(0, &[5, 3])
+        let cep = self.shape(0, const { lens(&[5, 3]) })
             && word.len() >= 3
             && word[word.len() - 3..].eq_ignore_ascii_case(b"cep");
         cep || self.n == 1

@@ -1,8 +1,7 @@
 //! Text that is no number at first sight: few bytes tell, before groups are read.
 
 use super::super::View;
-use super::{DIGIT, UNLABELLED_MIN, run};
-use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
+use super::{DIGIT, run};
 
 /// Whether `2024-11-05` or the like stands at `q`.
 #[inline]
@@ -81,34 +80,6 @@ pub(crate) fn in_form(view: &View<'_>, q: usize) -> bool {
         Some(b':' | b'&' | b'?' | b'"') | None => i < q,
         Some(b) => q - i >= 2 && b.is_ascii_alphabetic(),
     }
-}
-
-/// How many digits stand from `q` on with only separators between, as far as it matters.
-pub(crate) fn digits(view: &View<'_>, q: usize) -> usize {
-    let plus = view.before(q) == Some(b'+');
-    let (mut digits, mut last) = (0, 0);
-    for (i, b) in view.text[q..view.text.len().min(q + 48)].iter().enumerate() {
-        if b.is_ascii_digit() {
-            digits += 1;
-            last = *b;
-            if digits == UNLABELLED_MIN {
-                return digits;
-            }
-            continue;
-        }
-        match *b {
-            // "217 2024-11-05": the date is a thing of its own.
-            b' ' if iso_date(view, q + i + 1) => return digits,
-            b'\n' if !(plus || matches!(last, b'-' | b')')) => return digits,
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'[' | b']' | b'\n' | b'\t' | LONG_DASH
-            | 0xE3 | 0x83 | 0xBC => {}
-            b'_' | b'*' | b'~' | b'|' | b'\'' | b'^' | BULLET | BREAK | SOFT_BREAK if plus => {}
-            b'+' if in_form(view, q) => {}
-            _ => return digits,
-        }
-        last = *b;
-    }
-    digits
 }
 
 /// Whether three or more numbers stand right before `start`: a row of them, not a telephone number.

@@ -3,7 +3,8 @@
 
 use super::super::words::Says;
 use super::candidate::Candidate;
-use super::groups::Sep;
+use super::groups::{lens, upto};
+use super::separators::{DASH, PAREN, SPACE, Sep};
 
 impl Candidate<'_> {
     /// Seconds since 1970 or an article's number, where no telephone word stands right before them.
@@ -11,7 +12,7 @@ impl Candidate<'_> {
         let number = self.text(0);
         let seconds = number.len() == 10 && matches!(number, [b'1', b'5'..=b'9', ..]);
         (seconds || number.len() == 13)
-            && self.hint != Some(Says::Phone)
+            && self.around.hint != Some(Says::Phone)
             && !self.before().is_some_and(|near| {
                 near.says == Says::Phone && near.gap <= if seconds { 3 } else { 12 }
             })
@@ -20,20 +21,27 @@ impl Candidate<'_> {
     /// "Boston, MA 02110-1301"; a telephone number is written so, too, but then a word says it.
     pub(crate) fn postal(&self) -> bool {
         self.n == 2
-            && self.shape(0, &[5, 4])
-            && self.groups[1].sep == Sep { dash: true, ..Sep::default() }
+            && self.shape(0, const { lens(&[5, 4]) })
+            && self.groups.all[1].sep == Sep::of(DASH)
     }
 
     /// 078-05-1120
     pub(crate) fn social_security(&self) -> bool {
-        let dashes = self.shape(0, &[3, 2, 4]) && self.groups[1].sep == self.groups[2].sep;
-        dashes && (self.groups[1].sep.dash || self.n == 3 && self.groups[1].sep.space)
+        if !self.shape(0, const { lens(&[3, 2, 4]) }) {
+            return false;
+        }
+        let [_, first, second, ..] = self.groups.all else { return false };
+        let sep = first.sep;
+        sep == second.sep && (sep.has(DASH) || self.n == 3 && sep.has(SPACE))
     }
 
     /// A date of birth and a serial number: 010190-1234, 900101-1234, 010190 12345.
     pub(crate) fn birth_date(&self, last: usize) -> bool {
-        let norway = self.shape(0, &[6, 5]);
-        if last != 1 || !norway && (!self.shape(0, &[6, 4]) || !self.groups[1].sep.dash) {
+        let norway = self.shape(0, const { lens(&[6, 5]) });
+        if last != 1
+            || !norway
+                && (!self.shape(0, const { lens(&[6, 4]) }) || !self.groups.all[1].sep.has(DASH))
+        {
             return false;
         }
         let two = |i: usize| {
@@ -45,7 +53,7 @@ impl Candidate<'_> {
     /// `2019-2020`
     pub(crate) fn years(&self, last: usize) -> bool {
         last == 1
-            && self.shape(0, &[4, 4])
+            && self.shape(0, const { lens(&[4, 4]) })
             && (0..2).all(|i| matches!(self.text(i), [b'1', b'9', _, _] | [b'2', b'0', _, _]))
     }
 
@@ -59,38 +67,40 @@ impl Candidate<'_> {
         };
         if self.n < 3 {
             // 20241105 and 20241105-123301
-            let compact = self.groups[0].len() == 8 || self.groups[0].len() == 14;
+            let compact = matches!(self.groups.all[0].len(), 8 | 14);
             let t = self.text(0);
             return compact
                 && (t.starts_with(b"19") || t.starts_with(b"20"))
                 && matches!(t[4..6], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2'])
                 && matches!(t[6..8], [b'0', b'1'..=b'9'] | [b'1' | b'2', _] | [b'3', b'0' | b'1']);
         }
-        let same = self.groups[1].sep == self.groups[2].sep && !self.groups[1].sep.paren;
-        let short = |i: usize| self.groups[i].len() <= 2;
-        same && (self.groups[0].len() == 4 && year(0) && short(1) && short(2) && month_day(1, 2)
-            || self.groups[2].len() == 4 && year(2) && short(0) && short(1) && month_day(0, 1))
+        let [first, second, third, ..] = self.groups.all else { return false };
+        let short = |i: usize| self.groups.all[i].len() <= 2;
+        second.sep == third.sep
+            && !second.sep.has(PAREN)
+            && (first.len() == 4 && short(1) && short(2) && year(0) && month_day(1, 2)
+                || third.len() == 4 && short(0) && short(1) && year(2) && month_day(0, 1))
     }
 
     /// The address of a machine (192.168.100.200), or a payment card.
     pub(crate) fn machine(&self) -> bool {
-        if self.n >= 4 && self.total(3) < 12 {
+        let marks = self.groups.marks;
+        let others = marks.space() | marks.dash() | marks.slash() | marks.paren() | marks.odd();
+        let first = upto(3);
+        if self.n >= 4 && marks.dot() & first == first && others & first == 0 && self.total(3) < 12
+        {
             let octet = |i: usize| {
-                self.groups[i].len() <= 3
+                self.groups.all[i].len() <= 3
                     && self.text(i).iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 255
             };
-            let dots = |i: usize| self.groups[i].sep == Sep { dot: true, ..Sep::default() };
-            if (1..4).all(dots)
-                && (0..4).all(octet)
-                && self.lens().filter(|len| *len == 2).count() < 4
-            {
+            if (0..4).all(octet) && self.lens().filter(|len| *len == 2).count() < 4 {
                 return true;
             }
         }
-        if self.bracket || self.n < 3 || self.groups[0].len() != 4 {
-            return false;
-        }
-        let slash = self.groups[1..self.n].iter().any(|g| g.sep.slash);
-        !slash && (self.shape(0, &[4, 4, 4, 4]) || self.shape(0, &[4, 6, 5]))
+        !self.bracket
+            && self.n >= 3
+            && (self.shape(0, const { lens(&[4, 4, 4, 4]) })
+                || self.shape(0, const { lens(&[4, 6, 5]) }))
+            && marks.slash() == 0
     }
 }
