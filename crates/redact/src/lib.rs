@@ -89,6 +89,7 @@ mod ledger;
 mod mask;
 mod names;
 mod out;
+mod pairs;
 mod placeholder;
 mod restore;
 mod rules;

@@ -12,6 +12,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::detect::{AtColon, DETECTORS, Detector, GROUPS, secret, secret::Secret, words::Words};
+use super::pairs::Pairs;
 use super::{Action, Answers, Attachments, ENTITIES, Ledger, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
 use crate::digest::plain;
@@ -155,8 +156,7 @@ pub(crate) struct Prefixes {
     pub(crate) rare: AhoCorasick,
     /// Takes less for one that is near.
     pub(crate) near: AhoCorasick,
-    /// The bytes that they begin with.
-    pub(crate) first: [bool; 256],
+    pub(crate) pairs: Pairs,
 }
 
 impl Prefixes {
@@ -165,8 +165,8 @@ impl Prefixes {
         builder.match_kind(MatchKind::LeftmostFirst);
         let rare = builder.build(secret::prefixes()).ok()?;
         builder.kind(Some(AhoCorasickKind::DFA)).start_kind(StartKind::Both).prefilter(false);
-        let first = first_bytes(secret::prefixes());
-        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()?, first })
+        let pairs = Pairs::of(secret::prefixes());
+        Some(Prefixes { rare, near: builder.build(secret::prefixes()).ok()?, pairs })
     }
 }
 
@@ -175,8 +175,8 @@ impl Prefixes {
 pub(crate) struct Markers {
     /// The first words of their names.
     pub(crate) stems: AhoCorasick,
-    /// Bytes of the longest of them.
-    pub(crate) longest: usize,
+    /// The most low lines that stand before one.
+    pub(crate) lead: usize,
     /// Their names.
     pub(crate) names: Vec<Box<str>>,
 }
@@ -190,10 +190,12 @@ impl Markers {
             names.iter().filter_map(|name| name.split('_').find(|word| !word.is_empty())).collect();
         stems.sort_unstable();
         stems.dedup();
-        let longest = stems.iter().map(|stem| stem.len()).max()?;
+        let lead =
+            names.iter().map(|name| name.len() - name.trim_start_matches('_').len()).max()?;
         let mut builder = AhoCorasickBuilder::new();
         builder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostFirst);
-        Some(Markers { stems: builder.build(&stems).ok()?, longest, names })
+        builder.start_kind(StartKind::Both);
+        Some(Markers { stems: builder.build(&stems).ok()?, lead, names })
     }
 }
 
@@ -205,19 +207,22 @@ pub(crate) struct Terms {
     pub(crate) kinds: Vec<KindId>,
     /// Bytes of the longest.
     pub(crate) longest: usize,
-    /// The bytes that they begin with, in both cases.
-    pub(crate) first: [bool; 256],
+    /// In all cases.
+    pub(crate) pairs: Pairs,
 }
 
-/// For each byte whether one of the words begins with it.
-fn first_bytes<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> [bool; 256] {
-    let mut first = [false; 256];
-    for word in words {
-        if let Some(b) = word.as_ref().first() {
-            first[usize::from(*b)] = true;
-        }
-    }
-    first
+/// The first two bytes of words, in both cases.
+fn cases<'a>(words: &'a [&str]) -> impl Iterator<Item = Vec<u8>> + 'a {
+    words.iter().flat_map(|word| {
+        let lead = &word.as_bytes()[..word.len().min(2)];
+        (0..4u8).map(|upper| {
+            let cased = lead.iter().enumerate().map(|(i, b)| match upper >> i & 1 {
+                0 => b.to_ascii_lowercase(),
+                _ => b.to_ascii_uppercase(),
+            });
+            cased.collect()
+        })
+    })
 }
 
 impl Rules {
@@ -549,10 +554,7 @@ fn compile_terms(
     match built {
         Ok(automaton) => {
             let longest = words.iter().map(|word| word.len()).max().unwrap_or_default();
-            let cases = words
-                .iter()
-                .flat_map(|word| [word.to_ascii_lowercase(), word.to_ascii_uppercase()]);
-            Some(Terms { automaton, kinds: word_kinds, longest, first: first_bytes(cases) })
+            Some(Terms { automaton, kinds: word_kinds, longest, pairs: Pairs::of(cases(&words)) })
         }
         Err(error) => {
             let reason = format!("not usable as a list of words: {error}; give fewer words");

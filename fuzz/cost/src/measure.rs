@@ -97,12 +97,6 @@ pub fn measured_case(case: &Case, body: &Bytes) -> bool {
     std::hint::black_box(redact(std::hint::black_box(case), body))
 }
 
-/// Runs a case once.
-pub fn run(case: &Case) {
-    let body = Bytes::from(case.body());
-    measured_case(case, &body);
-}
-
 /// Instructions a byte of each case.
 pub fn count(cases: &[Case]) -> Vec<(f64, Case)> {
     let folder = temporary("cases");

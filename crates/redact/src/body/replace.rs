@@ -293,5 +293,30 @@ impl Body {
 /// Undoes [`escape`]; nothing if `text` is not escaped so many times, or holds half a surrogate
 /// pair.
 fn unescape(text: String, times: u8) -> Option<String> {
-    (0..times).try_fold(text, |text, _| serde_json::from_str(&format!("\"{text}\"")).ok())
+    (0..times).try_fold(text, |text, _| match short_unescaped(&text) {
+        Some(text) => Some(text),
+        None => serde_json::from_str(&format!("\"{text}\"")).ok(),
+    })
+}
+
+/// The same for one level of escapes, none of which has a number.
+fn short_unescaped(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(n) = rest.bytes().position(|b| matches!(b, b'\\' | b'"' | 0..=0x1F)) {
+        let (before, from) = rest.split_at(n);
+        let [b'\\', byte @ (b'"' | b'\\' | b'/' | b'n' | b'r' | b't'), ..] = from.as_bytes() else {
+            return None;
+        };
+        out.push_str(before);
+        out.push(match byte {
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            other => char::from(*other),
+        });
+        rest = &from[2..];
+    }
+    out.push_str(rest);
+    Some(out)
 }

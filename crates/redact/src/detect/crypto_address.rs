@@ -19,6 +19,15 @@ pub(crate) const DETECTOR: Detector = Detector {
 };
 
 const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+/// For each byte its value as a digit, counted from 1; 0 for one that is none.
+static VALUES: [u8; 256] = {
+    let (mut values, mut i) = ([0; 256], 0);
+    while i < BASE58.len() {
+        values[BASE58[i] as usize] = i as u8 + 1;
+        i += 1;
+    }
+    values
+};
 const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 fn find(at: &Digits<'_>) -> Option<Span> {
@@ -49,21 +58,37 @@ fn ethereum(view: &View<'_>, q: usize) -> Option<Span> {
 
 fn bitcoin(view: &View<'_>, q: usize) -> Option<Span> {
     let text = word(view, q, (26, 35))?;
-    let mut bytes = [0u8; 25];
-    for b in text {
-        let mut carry = BASE58.iter().position(|c| c == b)? as u32;
-        for byte in bytes.iter_mut().rev() {
-            carry += u32::from(*byte) * 58;
-            *byte = carry as u8;
-            carry >>= 8;
+    let bytes = base58(text)?;
+    let (payload, check) = bytes.split_at(21);
+    let right = matches!(payload[0], 0 | 5) && sha256::of(&sha256::of(payload)).starts_with(check);
+    right.then_some((q, q + text.len()))
+}
+
+/// The number that `text` is in base 58, as 25 bytes, if it has no more.
+fn base58(text: &[u8]) -> Option<[u8; 25]> {
+    // As many digits as fit into 32 bits at once; seven words hold 28 bytes.
+    const AT_ONCE: usize = 5;
+    let mut words = [0u32; 7];
+    for part in text.chunks(AT_ONCE) {
+        let (mut carry, mut factor) = (0u64, 1u64);
+        for b in part {
+            let digit = VALUES[usize::from(*b)].checked_sub(1)?;
+            (carry, factor) = (carry * 58 + u64::from(digit), factor * 58);
+        }
+        for word in words.iter_mut().rev() {
+            carry += u64::from(*word) * factor;
+            *word = carry as u32;
+            carry >>= 32;
         }
         if carry != 0 {
             return None;
         }
     }
-    let (payload, check) = bytes.split_at(21);
-    let right = matches!(payload[0], 0 | 5) && sha256::of(&sha256::of(payload)).starts_with(check);
-    right.then_some((q, q + text.len()))
+    let mut bytes = [0; 28];
+    for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes.strip_prefix(&[0; 3])?.try_into().ok()
 }
 
 /// `bc1…`: the digit at hand is the first after the letters.

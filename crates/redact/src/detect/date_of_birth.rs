@@ -88,7 +88,9 @@ const NAME_MAX: usize = 18;
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);
     // Most numbers are followed by something else.
-    let goes_on = |b: u8| b.is_ascii_alphabetic() || b >= 0x80 || b" .-/,".contains(&b);
+    let goes_on = |b: u8| {
+        b.is_ascii_alphabetic() || b >= 0x80 || matches!(b, b' ' | b'.' | b'-' | b'/' | b',')
+    };
     let (next, second) = (view.at(q + at.run), view.at(q + at.run + 1));
     if at.run < 8 && !next.is_some_and(goes_on) {
         return None;

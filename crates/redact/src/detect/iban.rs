@@ -13,6 +13,44 @@ pub(crate) const DETECTOR: Detector = Detector {
     ..Detector::NEW
 };
 
+/// How many characters an account has, by its country.
+const COUNTRIES: &[(u8, &[[u8; 2]])] = &[
+    (15, &[*b"NO"]),
+    (16, &[*b"BE"]),
+    (18, &[*b"DK", *b"FI", *b"FO", *b"GL", *b"NL", *b"SD"]),
+    (19, &[*b"MK", *b"SI"]),
+    (20, &[*b"AT", *b"BA", *b"EE", *b"KZ", *b"LT", *b"LU", *b"MN", *b"XK"]),
+    (21, &[*b"CH", *b"HR", *b"LI", *b"LV"]),
+    (22, &[*b"BG", *b"BH", *b"CR", *b"DE", *b"GB", *b"GE", *b"IE", *b"ME", *b"RS", *b"VA"]),
+    (23, &[*b"AE", *b"GI", *b"IL", *b"IQ", *b"OM", *b"SO", *b"TL"]),
+    (24, &[*b"AD", *b"CZ", *b"ES", *b"MD", *b"PK", *b"RO", *b"SA", *b"SE", *b"SK", *b"TN", *b"VG"]),
+    (25, &[*b"LY", *b"PT", *b"ST"]),
+    (26, &[*b"IS", *b"TR"]),
+    (27, &[*b"BI", *b"DJ", *b"FR", *b"GR", *b"IT", *b"MC", *b"MR", *b"SM"]),
+    (28, &[*b"AL", *b"AZ", *b"BY", *b"CY", *b"DO", *b"GT", *b"HU", *b"LB", *b"NI", *b"PL", *b"SV"]),
+    (29, &[*b"BR", *b"EG", *b"PS", *b"QA", *b"UA"]),
+    (30, &[*b"JO", *b"KW", *b"MU", *b"YE"]),
+    (31, &[*b"MT", *b"SC"]),
+    (32, &[*b"LC"]),
+    (33, &[*b"RU"]),
+];
+
+/// The same for each two letters; 0 for those of no country.
+static LENGTHS: [u8; 26 * 26] = {
+    let (mut lengths, mut row) = ([0; 26 * 26], 0);
+    while row < COUNTRIES.len() {
+        let (length, countries) = COUNTRIES[row];
+        let mut i = 0;
+        while i < countries.len() {
+            let [first, second] = countries[i];
+            lengths[(first - b'A') as usize * 26 + (second - b'A') as usize] = length;
+            i += 1;
+        }
+        row += 1;
+    }
+    lengths
+};
+
 /// The digits are the check digits, after the two letters of the country.
 fn find(at: &Digits<'_>) -> Option<Span> {
     let (view, q) = (at.view, at.q);
@@ -23,30 +61,11 @@ fn find(at: &Digits<'_>) -> Option<Span> {
     if view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return None;
     }
-    let length =
-        match &[view.text[start].to_ascii_uppercase(), view.text[start + 1].to_ascii_uppercase()] {
-            b"NO" => 15,
-            b"BE" => 16,
-            b"DK" | b"FI" | b"FO" | b"GL" | b"NL" | b"SD" => 18,
-            b"MK" | b"SI" => 19,
-            b"AT" | b"BA" | b"EE" | b"KZ" | b"LT" | b"LU" | b"MN" | b"XK" => 20,
-            b"CH" | b"HR" | b"LI" | b"LV" => 21,
-            b"BG" | b"BH" | b"CR" | b"DE" | b"GB" | b"GE" | b"IE" | b"ME" | b"RS" | b"VA" => 22,
-            b"AE" | b"GI" | b"IL" | b"IQ" | b"OM" | b"SO" | b"TL" => 23,
-            b"AD" | b"CZ" | b"ES" | b"MD" | b"PK" | b"RO" | b"SA" | b"SE" | b"SK" | b"TN"
-            | b"VG" => 24,
-            b"LY" | b"PT" | b"ST" => 25,
-            b"IS" | b"TR" => 26,
-            b"BI" | b"DJ" | b"FR" | b"GR" | b"IT" | b"MC" | b"MR" | b"SM" => 27,
-            b"AL" | b"AZ" | b"BY" | b"CY" | b"DO" | b"GT" | b"HU" | b"LB" | b"NI" | b"PL"
-            | b"SV" => 28,
-            b"BR" | b"EG" | b"PS" | b"QA" | b"UA" => 29,
-            b"JO" | b"KW" | b"MU" | b"YE" => 30,
-            b"MT" | b"SC" => 31,
-            b"LC" => 32,
-            b"RU" => 33,
-            _ => return None,
-        };
+    let letter = |i: usize| usize::from(view.text[start + i].to_ascii_uppercase() - b'A');
+    let length = usize::from(LENGTHS[letter(0) * 26 + letter(1)]);
+    if length == 0 {
+        return None;
+    }
     let mut chars = [0u8; 34];
     let (mut n, mut i, mut spaced) = (0, start, false);
     while n < length {
@@ -65,9 +84,13 @@ fn find(at: &Digits<'_>) -> Option<Span> {
         return None;
     }
     let rotated = chars[4..length].iter().chain(&chars[..4]);
-    let check = rotated.fold(0u32, |m, &b| match b {
-        b'0'..=b'9' => (m * 10 + u32::from(b - b'0')) % 97,
-        _ => (m * 100 + u32::from(b - b'A') + 10) % 97,
+    // The rest is taken only when the number grows too long.
+    let check = rotated.fold(0u64, |m, &b| {
+        let m = if m >> 48 == 0 { m } else { m % 97 };
+        match b {
+            b'0'..=b'9' => m * 10 + u64::from(b - b'0'),
+            _ => m * 100 + u64::from(b - b'A') + 10,
+        }
     });
-    (check == 1).then_some((start, i))
+    (check % 97 == 1).then_some((start, i))
 }

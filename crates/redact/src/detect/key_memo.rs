@@ -18,13 +18,23 @@ struct KnownKey {
     name: [u8; KNOWN_MAX],
     len: u8,
     says: Option<Says>,
+    strong: bool,
 }
 
 impl KeyMemo {
     /// The result of [`Words::key`].
     pub(crate) fn key(&mut self, words: &Words, key: &[u8]) -> Option<Says> {
+        self.meaning(words, key).0
+    }
+
+    /// The result of [`Words::key`], and for one of a telephone that of [`Words::is_strong`].
+    pub(crate) fn meaning(&mut self, words: &Words, key: &[u8]) -> (Option<Says>, bool) {
+        let meaning = || {
+            let says = words.key(key);
+            (says, says == Some(Says::Phone) && words.is_strong(key))
+        };
         if key.len() > KNOWN_MAX {
-            return words.key(key);
+            return meaning();
         }
         let ends = key
             .first()
@@ -34,8 +44,8 @@ impl KeyMemo {
         let known = &mut known[(ends + key.len() * 7) % KEYS_KNOWN];
         if known.name[..usize::from(known.len)] != *key {
             known.name[..key.len()].copy_from_slice(key);
-            (known.len, known.says) = (key.len() as u8, words.key(key));
+            (known.len, (known.says, known.strong)) = (key.len() as u8, meaning());
         }
-        known.says
+        (known.says, known.strong)
     }
 }

@@ -25,7 +25,6 @@ const IN_PROGRAMS: &[&str] = &[
 /// Whether domain names end like this; upper and lower case are alike, and endings in other scripts
 /// are not looked up.
 pub(crate) fn is_known(ending: &[u8]) -> bool {
-    static SORTED: OnceLock<Vec<&str>> = OnceLock::new();
     if ending.len() > 4 && ending[..4].eq_ignore_ascii_case(b"xn--") || !ending.is_ascii() {
         return true;
     }
@@ -33,8 +32,40 @@ pub(crate) fn is_known(ending: &[u8]) -> bool {
     let Some(small) = small.get_mut(..ending.len()) else { return false };
     small.copy_from_slice(ending);
     small.make_ascii_lowercase();
-    let sorted = SORTED.get_or_init(|| LIST.split_ascii_whitespace().collect());
-    sorted.binary_search_by(|known| known.as_bytes().cmp(small)).is_ok()
+    Known::all().has(small)
+}
+
+/// The endings, in order.
+struct Known {
+    /// Those of at most eight bytes, each as one number.
+    short: Vec<u64>,
+    long: Vec<&'static str>,
+}
+
+impl Known {
+    fn all() -> &'static Known {
+        static READ: OnceLock<Known> = OnceLock::new();
+        READ.get_or_init(|| {
+            let all = LIST.split_ascii_whitespace();
+            let (short, long): (Vec<_>, Vec<_>) = all.partition(|ending| ending.len() <= 8);
+            Known { short: short.iter().map(|ending| packed(ending.as_bytes())).collect(), long }
+        })
+    }
+
+    fn has(&self, small: &[u8]) -> bool {
+        if small.len() <= 8 {
+            self.short.binary_search(&packed(small)).is_ok()
+        } else {
+            self.long.binary_search_by(|known| known.as_bytes().cmp(small)).is_ok()
+        }
+    }
+}
+
+/// At most eight bytes as one number, in the order of the bytes.
+fn packed(small: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..small.len()].copy_from_slice(small);
+    u64::from_be_bytes(bytes)
 }
 
 /// Whether an ending that is known means something in programs, too.

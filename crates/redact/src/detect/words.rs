@@ -212,13 +212,25 @@ impl Words {
     /// Whether a key that says so is about telephones and nothing else, so that it says it of all
     /// that stands under it: `"phone": {"home": …}`, but not `"call": {"started": …}`.
     pub(crate) fn is_strong(&self, key: &[u8]) -> bool {
-        const STRONG: &[&str] = &[
-            "phone", "tel", "mobil", "fax", "msisdn", "whatsapp", "handy", "celular", "fono",
-            "móvil",
+        const STRONG: &[&[u8]] = &[
+            b"phone",
+            b"tel",
+            b"mobil",
+            b"fax",
+            b"msisdn",
+            b"whatsapp",
+            b"handy",
+            b"celular",
+            b"fono",
         ];
-        let has =
-            |word: &str| key.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
-        !key.is_ascii() || STRONG.iter().any(|word| has(word))
+        let begins = |i: usize| match key[i].to_ascii_lowercase() {
+            first @ (b'p' | b't' | b'm' | b'f' | b'w' | b'h' | b'c') => STRONG.iter().any(|word| {
+                let part = key.get(i..i + word.len());
+                first == word[0] && part.is_some_and(|part| part.eq_ignore_ascii_case(word))
+            }),
+            _ => false,
+        };
+        !key.is_ascii() || (0..key.len()).any(begins)
     }
 
     /// Whether a key under one of those is about something else: `"phone": {"verified_at": …}`.
@@ -300,6 +312,8 @@ pub(crate) struct Seen {
     phones: Vec<usize>,
     /// No word for telephones begins between these.
     silent: (usize, usize),
+    /// Where one does that was asked about last, counted from 1.
+    spoken: usize,
 }
 
 /// A word, whether or not it stands alone.
@@ -313,7 +327,7 @@ struct Place {
 impl Seen {
     /// The text is another one.
     pub(crate) fn clear(&mut self) {
-        (self.from, self.to, self.silent) = (0, 0, (0, 0));
+        (self.from, self.to, self.silent, self.spoken) = (0, 0, (0, 0), 0);
         self.words.clear();
         self.phones.clear();
     }
@@ -368,9 +382,11 @@ impl Seen {
     }
 
     /// Whether a telephone word begins in `from..to`, as far as it was looked for.
-    fn has_phone(&self, from: usize, to: usize) -> bool {
+    fn has_phone(&mut self, from: usize, to: usize) -> bool {
         let before = self.phones.partition_point(|start| *start < to);
-        before > 0 && self.phones[before - 1] >= from
+        let last = before.checked_sub(1).map(|last| self.phones[last]);
+        self.spoken = last.filter(|start| *start >= from).map_or(self.spoken, |start| start + 1);
+        last.is_some_and(|start| start >= from)
     }
 
     /// The stretch around `from..to`, which has no telephone word, that has none either.
@@ -469,8 +485,9 @@ impl Nearby<'_> {
     #[inline]
     pub(crate) fn may_say_phone(&self, view: &View<'_>, from: usize, to: usize) -> bool {
         let to = to.min(view.text.len());
-        let silent = self.seen.borrow().silent;
-        (from < silent.0 || to > silent.1) && self.look_for_phones(view, from, to)
+        let Seen { silent, spoken, .. } = *self.seen.borrow();
+        spoken > from && spoken <= to
+            || (from < silent.0 || to > silent.1) && self.look_for_phones(view, from, to)
             || self.may_be_cut(view, from, to)
     }
 

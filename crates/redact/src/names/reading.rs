@@ -71,6 +71,25 @@ impl Reading {
         self.first = 0;
     }
 
+    /// The text has lost its first bytes: the words behind them stay.
+    pub(crate) fn slide(&mut self, by: usize) {
+        let by = by as u32;
+        let behind = self.words.partition_point(|word| word.end <= by);
+        // The last one before them is what digests are counted from.
+        let Some(base) = behind.checked_sub(1).map(|i| self.words[i]) else { return self.clear() };
+        if self.words.get(behind).is_some_and(|word| word.start < by) {
+            return self.clear();
+        }
+        self.words.drain(..behind - 1);
+        self.folded.drain(..base.folded as usize);
+        for word in &mut self.words {
+            word.start = word.start.saturating_sub(by);
+            word.end = word.end.saturating_sub(by);
+            word.folded -= base.folded;
+        }
+        self.first = self.first.saturating_sub(behind - 1).max(1);
+    }
+
     /// The text goes on: its last words are read again, because they or their last character may
     /// go on, too.
     pub(crate) fn go_on(&mut self) {
@@ -122,9 +141,17 @@ impl Reading {
             if start >= text.len() || (last.folded - from) as usize >= form.longest {
                 return None;
             }
-            let end = next_word(text, start, form.compare, &mut self.folded);
-            let word = &self.folded[last.folded as usize..];
-            let digest = word.iter().fold(last.digest, |digest, b| hash(digest, *b));
+            let b = text[start];
+            let (end, digest) = if !form.compare.whole_words && matches!(b, b' '..=b'~') {
+                // Most characters are words of their own.
+                let b = if form.compare.case { b } else { b.to_ascii_lowercase() };
+                self.folded.push(b);
+                (start + 1, hash(last.digest, b))
+            } else {
+                let end = next_word(text, start, form.compare, &mut self.folded);
+                let word = &self.folded[last.folded as usize..];
+                (end, word.iter().fold(last.digest, |digest, b| hash(digest, *b)))
+            };
             let folded = self.folded.len() as u32;
             last = Word { start: last.end, end: end as u32, folded, digest };
             self.words.push(last);

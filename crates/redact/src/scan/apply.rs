@@ -89,7 +89,10 @@ impl Scanner {
         let from =
             self.listed.map_or(start.saturating_sub(24), |l| l.end.max(start.saturating_sub(24)));
         let between = &self.window[from..start];
-        let goes_on = |b: &u8| b" \n\t,;\"'`\\".contains(b) || *b == NESTED_QUOTE;
+        let goes_on = |b: &u8| {
+            matches!(b, b' ' | b'\n' | b'\t' | b',' | b';' | b'"' | b'\'' | b'`' | b'\\')
+                || *b == NESTED_QUOTE
+        };
         match between.iter().rposition(|b| !goes_on(b)) {
             Some(i) => between[i] == b'[',
             None => self.listed.is_some_and(|l| l.bracketed && from == l.end),

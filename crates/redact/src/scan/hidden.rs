@@ -68,9 +68,12 @@ impl Scanner {
         let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
         let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
         let words = Nearby { words: self.rules.words, seen: &self.words };
-        let around = phone::Around { words, hint, before: self.listed };
-        if may_be == Phone::IfSaid && !phone::may_be_said(view, q, &around) {
-            return None;
+        let mut around = phone::Around { words, hint, before: self.listed, is_said: false };
+        if may_be == Phone::IfSaid {
+            around.is_said = phone::may_be_said(view, q, &around);
+            if !around.is_said {
+                return None;
+            }
         }
         phone::find(view, q, &around, known)
     }

@@ -4,7 +4,7 @@
 //! Promise: an answer depends on the bytes around the place alone (`BEHIND` and `AHEAD`), for
 //! patterns and words of the policy on those of their span. Does not: change anything.
 
-use aho_corasick::{AhoCorasick, Anchored, Input, Match};
+use aho_corasick::{Anchored, Input, Match};
 
 use super::super::detect::data_url::Rest;
 use super::super::detect::places::RUN_MAX;
@@ -12,8 +12,8 @@ use super::super::detect::secret::{More, Runs};
 use super::super::detect::{
     AHEAD, BEHIND, DETECTORS, Digits, PLACES, View, data_url, email, secret,
 };
-use super::super::fold;
-use super::super::rules::{Compiled, KindId, Prefixes, Terms, kind};
+use super::super::rules::{Compiled, KindId, Terms, kind};
+use super::lookup::{next_prefix, whole_word};
 use super::tail::Tail;
 use super::triggers::{Phone, Triggers};
 use super::{Found, Look, Scanner};
@@ -28,8 +28,6 @@ const LOCAL_REACH: usize = BEHIND / 4;
 
 /// How far after the prefix of a secret another one is expected.
 const NEAR: usize = 128;
-/// In fewer bytes the search that leaves out most of a text takes longer.
-const FEW: usize = 64;
 
 /// A pattern's next match, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,38 +175,7 @@ impl Scanner {
         }
     }
 
-    /// The e-mail address that a match of the policy's own at `start` lies in, if there is one.
-    fn address_over(&mut self, start: usize, limit: usize, view_end: usize) -> Option<Found> {
-        let text = &self.window[..view_end];
-        if !self.local_run.contains(&start) {
-            self.local_run = start..start;
-        }
-        let mut at = self.local_run.end;
-        while at < view_end && at - start <= BEHIND && email::is_local(text[at]) {
-            at += 1;
-        }
-        self.local_run.end = at;
-        if text[at..].starts_with(b"[bot]@") {
-            at += 5;
-        }
-        if text.get(at) != Some(&b'@') {
-            // "jane roe"@example.com
-            let quoted = &text[start..view_end.min(start + email::QUOTED_MAX)];
-            at = start
-                + 1
-                + memchr::memchr(b'"', quoted).filter(|i| quoted.get(i + 1) == Some(&b'@'))?;
-        }
-        if at >= limit {
-            return None;
-        }
-        let view = View {
-            text: &text[..text.len().min(at + AHEAD)],
-            lo: self.barrier.max(at.saturating_sub(BEHIND)),
-        };
-        self.email(&view, at).filter(|address| address.start < start)
-    }
-
-    fn email(&self, view: &View<'_>, q: usize) -> Option<Found> {
+    pub(crate) fn email(&self, view: &View<'_>, q: usize) -> Option<Found> {
         if !self.rules.has(kind::EMAIL) {
             return None;
         }
@@ -313,7 +280,7 @@ impl Scanner {
         if barrier > known.barrier
             && barrier < known.from
             && barrier < limit
-            && prefixes.first[usize::from(text[barrier])]
+            && prefixes.pairs.may_begin_with(text[barrier])
         {
             let behind = Input::new(text).range(barrier..).anchored(Anchored::Yes);
             if let Some(found) =
@@ -386,7 +353,9 @@ impl Scanner {
 
     /// Looks for the next word of the policy's lists, if the last one was passed.
     fn next_term(&mut self, limit: usize, view_end: usize, end: bool) {
-        let Some(Terms { automaton, kinds, longest, first }) = &self.rules.terms else { return };
+        let Some(terms @ Terms { automaton, kinds, longest, pairs }) = &self.rules.terms else {
+            return;
+        };
         let from = self.cur;
         let text = &self.window[..view_end];
         let view = View { text, lo: self.barrier };
@@ -400,12 +369,7 @@ impl Scanner {
             // A word that begins before the limit ends before it.
             let until = view_end.min(limit + longest);
             self.terms = loop {
-                if until.saturating_sub(at) < FEW {
-                    let next =
-                        text[at.min(until)..until].iter().position(|b| first[usize::from(*b)]);
-                    at = next.map_or(until, |n| at + n);
-                }
-                match automaton.find(Input::new(text).range(at.min(until)..until)) {
+                match terms.find(text, at.min(until), until) {
                     None => {
                         self.terms_from = at.max((until + 1).saturating_sub(*longest));
                         break Next::Nothing;
@@ -423,7 +387,7 @@ impl Scanner {
                     },
                 }
             };
-        } else if from == self.barrier && from < view_end && first[usize::from(text[from])] {
+        } else if from == self.barrier && from < view_end && pairs.may_begin_with(text[from]) {
             // A word that was a part of one that is taken out now.
             let behind = Input::new(text).range(from..).anchored(Anchored::Yes);
             let found = automaton.find(behind);
@@ -432,43 +396,6 @@ impl Scanner {
             }
         }
     }
-}
-
-/// The next prefix of a secret from `from` on, and where the search ended. Before `near` more are
-/// expected.
-fn next_prefix(
-    prefixes: &Prefixes,
-    text: &[u8],
-    mut from: usize,
-    near: usize,
-) -> (Option<Match>, usize) {
-    if from < near {
-        let until = text.len().min(near + secret::PREFIX_MAX);
-        let hit = prefixes.near.find(Input::new(text).range(from.min(until)..until));
-        if hit.is_some() {
-            return (hit, from);
-        }
-        from = near.min(text.len());
-    }
-    if text.len() - from.min(text.len()) < FEW {
-        // In few bytes the search takes less than its beginning.
-        let rest = &text[from.min(text.len())..];
-        let first = rest.iter().position(|b| prefixes.first[usize::from(*b)]);
-        from = first.map_or(text.len(), |n| from + n);
-    }
-    if from >= text.len() {
-        return (None, from);
-    }
-    let automaton = if text.len() - from < FEW { &prefixes.near } else { &prefixes.rare };
-    (automaton.find(Input::new(text).range(from..)), from)
-}
-
-/// Whether no letter or digit beside a word makes it a part of another one.
-fn is_word(view: &View<'_>, start: usize, end: usize) -> bool {
-    let letter =
-        |c: Option<char>| c.is_some_and(|c| fold::is_alphanumeric(c) && !fold::is_unspaced(c));
-    !(letter(view.char_before(start)) && letter(view.char_at(start))
-        || letter(view.char_at(end)) && letter(view.char_before(end)))
 }
 
 /// Whether a number begins with a plus.
@@ -492,17 +419,4 @@ fn colon(rules: &Compiled, view: &View<'_>, q: usize) -> Option<Found> {
         let (start, end) = find(view, q)?;
         Some(Found { start, end, kind: *kind, tail: Tail::None })
     })
-}
-
-/// The longest term that is a whole word and begins where `found`, the longest of all, does.
-fn whole_word(automaton: &AhoCorasick, view: &View<'_>, found: Match) -> Option<Match> {
-    let mut next = Some(found);
-    while let Some(found) = next {
-        if is_word(view, found.start(), found.end()) {
-            return Some(found);
-        }
-        let shorter = Input::new(view.text).range(found.start()..found.end() - 1);
-        next = automaton.find(shorter.anchored(Anchored::Yes));
-    }
-    None
 }

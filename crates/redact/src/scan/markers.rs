@@ -5,7 +5,7 @@
 //! placeholders of their own. Promise: what `restore` would take for a placeholder is found. Does
 //! not: find placeholders with letters, which no other value has.
 
-use aho_corasick::Input;
+use aho_corasick::{Anchored, Input};
 
 use super::tail::Tail;
 use super::{Found, Scanner};
@@ -47,22 +47,29 @@ impl Scanner {
             self.marker.found = None;
         }
         let text = &self.window[..view_end];
-        let mut from = self.marker.from.max(self.cur);
-        let until = view_end.min(limit + markers.longest);
-        while from < until {
-            let Some(stem) = markers.stems.find(Input::new(text).range(from..until)) else { break };
-            if stem.start() >= limit {
-                break;
-            }
-            from = stem.start() + 1;
-            if let Some((start, end)) = marker(markers, text, self.barrier, stem.start()) {
-                self.marker.from = from;
-                let found = Found { start, end, kind: kind::TEXT, tail: Tail::None };
-                self.marker.found = Some(found);
-                return Some(found);
+        let from = self.marker.from.max(self.cur);
+        let until = view_end.min(limit);
+        // A bracket stands before the name, with a blank between perhaps.
+        let mut at = self.barrier.max(from.saturating_sub(markers.lead + 2));
+        while at < until
+            && let Some(bracket) = memchr::memchr2(b'[', BREAK, &text[at..until])
+        {
+            at += bracket + 1;
+            let blank = usize::from(text.get(at) == Some(&b' '));
+            let words = at..=at + blank + markers.lead;
+            for word in words.filter(|word| (from..until).contains(word)) {
+                let here = Input::new(text).range(word..).anchored(Anchored::Yes);
+                if markers.stems.find(here).is_some()
+                    && let Some((start, end)) = marker(markers, text, self.barrier, word)
+                {
+                    self.marker.from = word + 1;
+                    let found = Found { start, end, kind: kind::TEXT, tail: Tail::None };
+                    self.marker.found = Some(found);
+                    return Some(found);
+                }
             }
         }
-        self.marker.from = from.max(limit.min(view_end));
+        self.marker.from = from.max(until);
         None
     }
 }

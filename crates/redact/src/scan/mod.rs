@@ -13,8 +13,10 @@ mod escapes;
 mod harmless;
 mod hidden;
 mod judge;
+mod lookup;
 mod markers;
 mod nested;
+mod over;
 mod sealed;
 mod tail;
 mod take;
@@ -201,6 +203,7 @@ pub(crate) struct Scanner {
     cards: RefCell<card::Row>,
     /// Text that may all belong to one local part.
     local_run: Range<usize>,
+    local_facts: over::LocalFacts,
     /// Text behind a number that may be of one local part: where it begins, and how far it was
     /// looked at.
     local_stop: Cell<(usize, usize)>,
@@ -268,6 +271,7 @@ impl Scanner {
             groups: RefCell::default(),
             cards: RefCell::default(),
             local_run: 0..0,
+            local_facts: over::LocalFacts::default(),
             local_stop: Cell::default(),
             segment: Cell::new(0),
             counted: 0,
@@ -298,6 +302,7 @@ impl Scanner {
             self.cards.get_mut().clear();
             self.names.iter_mut().for_each(|(_, reading)| reading.clear());
             self.local_run = 0..0;
+            self.local_facts.clear();
             self.terms_from = 0;
             self.segment.set(0);
             self.local_stop.set((0, 0));

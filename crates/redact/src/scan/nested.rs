@@ -84,13 +84,14 @@ impl NestedKeys {
                     .take()
                     .and_then(|(from, to)| window.get(from..to))
                     .unwrap_or_default();
-                self.own = self.known.key(words, key);
+                let strong;
+                (self.own, strong) = self.known.meaning(words, key);
                 let inherited =
                     self.own.is_none() && self.phones & bit != 0 && !words.is_neutral(key);
                 if inherited {
                     self.own = Some(Says::Phone);
                 }
-                self.strong = inherited || self.own == Some(Says::Phone) && words.is_strong(key);
+                self.strong = inherited || strong;
                 self.value(window.len() + 1, self.own == Some(Says::Phone));
             }
             b',' => {
@@ -111,6 +112,9 @@ impl NestedKeys {
     /// Whether the number at `q` stands at the beginning of a value whose key says that it is one,
     /// so many bytes into it at the most.
     pub(crate) fn says_phone(&self, q: usize, reach: usize) -> bool {
+        if self.values.is_empty() {
+            return false;
+        }
         let after = self.values.partition_point(|(at, _)| *at <= q);
         after
             .checked_sub(1)

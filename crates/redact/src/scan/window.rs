@@ -188,8 +188,9 @@ impl Scanner {
         self.words.get_mut().clear();
         self.groups.get_mut().clear();
         self.cards.get_mut().clear();
-        self.names.iter_mut().for_each(|(_, reading)| reading.clear());
+        self.names.iter_mut().for_each(|(_, reading)| reading.slide(drop));
         self.local_run = 0..0;
+        self.local_facts.clear();
         self.local_stop.set((0, 0));
         self.segment.set(0);
     }

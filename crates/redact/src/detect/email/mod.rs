@@ -19,7 +19,7 @@ use crate::fold::{NESTED_QUOTE, SOFT_BREAK, is_unspaced};
 pub(crate) const DETECTOR: Detector = Detector { name: "email", ..Detector::NEW };
 
 /// Longest local part that is taken whole, in bytes; of a longer run only the end is.
-const LOCAL_MAX: usize = 200;
+pub(crate) const LOCAL_MAX: usize = 200;
 /// The end of a run that is too long (RFC 5321 §4.5.3.1.1).
 const LOCAL_TAKEN: usize = 64;
 /// Longest domain, in bytes of folded text.
@@ -88,6 +88,21 @@ fn is(b: u8, class: u8) -> bool {
 /// Whether this byte may stand in a local part without quotation marks, or in a character that may.
 pub(crate) fn is_local(b: u8) -> bool {
     b >= 0x80 || is(b, LOCAL)
+}
+
+/// Whether this byte stands between the text and a local part, if it is the first.
+pub(crate) fn is_leading(b: u8) -> bool {
+    is(b, LEADING)
+}
+
+/// Whether a local part with many of these bytes is of the kind only standards write.
+pub(crate) fn is_odd(b: u8) -> bool {
+    is(b, ODD) || matches!(b, b'+' | b'_')
+}
+
+/// Whether this byte may stand in a query or an assignment before a local part: "a=1&email=bob".
+pub(crate) fn is_of_query(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$' | b'&' | b'=') || b >= 0x80
 }
 
 /// Where the local part before `at` begins.
@@ -165,10 +180,7 @@ fn cut(run: &[u8], bracketed: bool) -> usize {
     if !bracketed
         && !bounce.iter().any(|b| rest.len() > b.len() && rest[..b.len()].eq_ignore_ascii_case(b))
         && let Some(i) = rest.iter().rposition(|b| *b == b'=')
-        && (rest[..i].contains(&b'&')
-            || rest[..i]
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-.$&=".contains(b) || *b >= 0x80))
+        && (rest[..i].contains(&b'&') || rest[..i].iter().all(|b| is_of_query(*b)))
     {
         from += i + 1;
     }
@@ -189,8 +201,7 @@ fn led(run: &[u8]) -> usize {
 
 /// A local part of the kind only standards write: "!#$%&'*+/=?^_`{|}~".
 fn is_rfc_art(run: &[u8]) -> bool {
-    run.iter().filter(|b| !b.is_ascii_alphanumeric() && b"!#$%&'*+/=?^_`{|}~".contains(b)).count()
-        > 8
+    run.iter().filter(|b| is_odd(**b)).count() > 8
 }
 
 /// Where a quoted local part begins whose closing mark stands before `at`.

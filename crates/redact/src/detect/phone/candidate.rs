@@ -58,8 +58,8 @@ impl Candidate<'_> {
     pub(crate) fn is_said(&self) -> bool {
         *self.said.get_or_init(|| {
             let q = self.groups.all[0].start();
-            let Around { words, hint, before } = *self.around;
-            is_expected(q, hint, before) || is_called(self.view, q, words)
+            let Around { words, hint, before, is_said } = *self.around;
+            is_said || is_expected(q, hint, before) || is_called(self.view, q, words)
         })
     }
 

@@ -110,7 +110,9 @@ pub(crate) fn joins(between: &[u8]) -> bool {
         return false;
     }
     // A break is any other mark: "、".
-    let marks = |b: &u8| b" ,;/|&\n".contains(b) || matches!(*b, BREAK | BULLET | SOFT_BREAK);
+    let marks = |b: &u8| {
+        matches!(*b, b' ' | b',' | b';' | b'/' | b'|' | b'&' | b'\n' | BREAK | BULLET | SOFT_BREAK)
+    };
     let quotes =
         |b: &u8| matches!(*b, b'"' | b'\'' | b'`' | b'[' | b']' | b'(' | b')' | NESTED_QUOTE);
     // "4155550132", "4155550133": the entries of a list, on lines of their own perhaps.
@@ -127,7 +129,11 @@ pub(crate) fn joins(between: &[u8]) -> bool {
             (Some(from), Some(to)) => &between[from..=to],
             _ => return between.len() <= 4,
         };
-    between.len() <= 14 && WORDS.iter().any(|w| inner.eq_ignore_ascii_case(w.as_bytes()))
+    // Most text behind a number begins like none of them.
+    let may_begin = inner[0] >= 0x80 || b"oauetnsjliyv".contains(&inner[0].to_ascii_lowercase());
+    between.len() <= 14
+        && may_begin
+        && WORDS.iter().any(|w| inner.eq_ignore_ascii_case(w.as_bytes()))
 }
 
 /// Whether a number may begin at `start`; if so, whether digits stand before it with only space

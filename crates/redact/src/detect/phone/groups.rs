@@ -6,7 +6,9 @@
 
 use super::super::View;
 use super::super::email::is_local;
-use super::separators::{Before, DASH, DOT, ODD, PAREN, SLASH, SPACE, Sep, no_number, separator};
+use super::separators::{
+    Before, DASH, DOT, ODD, PAREN, SINGLE, SLASH, SPACE, Sep, no_number, separator,
+};
 use super::sight::iso_date;
 use super::{DIGITS_MAX, GROUPS_MAX, UNLABELLED_MIN};
 use crate::fold::SOFT_BREAK;
@@ -197,34 +199,48 @@ impl LastRead {
             }
         }
         if self.is_item(view, q) {
-            return self.from_first(1);
+            return self.first(1);
         }
         if self.first + GROUPS_MAX > KEPT {
             self.make_room();
         }
-        let first = &self.groups[self.first];
+        self.go_on(view, plus);
+        self.first(self.end - self.first)
+    }
+
+    /// Reads the groups that go on those at hand.
+    #[inline]
+    fn go_on(&mut self, view: &View<'_>, plus: bool) {
+        let (text, first) = (view.text, self.groups[self.first]);
         let before = first.total as usize - first.len();
+        let Group { mut end, mut total, .. } = self.groups[self.end - 1];
         while self.end - self.first < GROUPS_MAX {
-            let last = &self.groups[self.end - 1];
-            let (total, end) = (last.total, last.end());
             let digits = total as usize - before;
-            if digits > DIGITS_MAX {
-                break;
-            }
-            let n = self.end - self.first;
-            let odd = if n > 1 { self.groups[self.first + 1].sep.odd } else { 0 };
-            let Some((start, sep)) = separator(view, end, Before { q, digits, n, odd, plus })
-            else {
+            let Some(&mark) = text.get(end as usize).filter(|_| digits <= DIGITS_MAX) else {
                 break;
             };
+            // Most separators have one mark.
+            let single = SINGLE[usize::from(mark)];
+            let (start, sep) =
+                if single != 0 && matches!(text.get(end as usize + 1), Some(b'0'..=b'9')) {
+                    (end as usize + 1, Sep::of(single))
+                } else {
+                    let n = self.end - self.first;
+                    let odd = if n > 1 { self.groups[self.first + 1].sep.odd } else { 0 };
+                    let before = Before { q: first.start(), digits, n, odd, plus };
+                    match separator(view, end as usize, mark, before) {
+                        Some(next) => next,
+                        None => break,
+                    }
+                };
             let len = digits_at(view, start);
             // "24/7" is no part of a number.
             if digits >= UNLABELLED_MIN && no_number(view, start, len, digits) {
                 break;
             }
             self.add(view, start, len, (sep, total));
+            (end, total) = ((start + len) as u32, total + len as u32);
         }
-        self.from_first(self.end - self.first)
     }
 
     /// Takes the group of `len` digits that begins at `start`, with the separator and the number of
@@ -234,14 +250,14 @@ impl LastRead {
         let (n, end) = (self.end, (start + len) as u32);
         self.groups[n] = Group { start: start as u32, end, total: total + len as u32, sep };
         self.lens[n] = len as u8;
-        self.marks[n] = sep.marks | u8::from(view.text[start] == b'0') * ZERO;
+        self.marks[n] = sep.marks | if view.text[start] == b'0' { ZERO } else { 0 };
         self.odd |= sep.odd == b'+';
         self.end += 1;
     }
 
     /// Those from the first one on, of which there are `n`.
     #[inline]
-    fn from_first(&self, n: usize) -> Groups<'_> {
+    fn first(&self, n: usize) -> Groups<'_> {
         let all = &self.groups[self.first..self.first + n];
         let bytes = |of: &[u8; LENS]| {
             let bytes = of[self.first..].first_chunk().map_or(0, |b| Lens::from_le_bytes(*b));
@@ -280,11 +296,7 @@ impl LastRead {
 #[inline(always)]
 fn digits_at(view: &View<'_>, i: usize) -> usize {
     let rest = &view.text[i..view.text.len().min(i + DIGITS_MAX + 1)];
-    let mut len = 0;
-    while len < rest.len() && rest[len].is_ascii_digit() {
-        len += 1;
-    }
-    len
+    rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len())
 }
 
 /// Whether a date follows after a space before there are enough digits: "217 2024-11-05". The date

@@ -71,6 +71,8 @@ pub(crate) struct Around<'a> {
     pub(crate) hint: Option<Says>,
     /// The telephone number that was found last.
     pub(crate) before: Option<Listed>,
+    /// It is known that something near may say that a number begins there.
+    pub(crate) is_said: bool,
 }
 
 /// Finds the number whose first digit is at `q`.
@@ -123,7 +125,7 @@ pub(crate) fn find(
         false if short => c.local(),
         false => c.national(),
     }?;
-    if !c.is_said() && !may_be_alone(view, q) {
+    if !may_be_alone(view, q) && !c.is_said() {
         return None;
     }
     let end = c.groups.all[last].end();
@@ -186,7 +188,7 @@ fn is_called(view: &View<'_>, q: usize, words: Nearby<'_>) -> bool {
 /// Whether anything near `q` may say that a number begins there. Without it, digits that
 /// [`may_stand_alone`] refuses are no number.
 pub(crate) fn may_be_said(view: &View<'_>, q: usize, around: &Around<'_>) -> bool {
-    let Around { words, hint, before } = *around;
+    let Around { words, hint, before, .. } = *around;
     if is_expected(q, hint, before) {
         return true;
     }

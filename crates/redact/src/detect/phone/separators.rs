@@ -58,7 +58,7 @@ pub(crate) struct Before {
 }
 
 /// The marks that may stand between two digits by themselves.
-const SINGLE: [u8; 256] = {
+pub(crate) static SINGLE: [u8; 256] = {
     let mut single = [0; 256];
     let marks = [
         (b' ', SPACE),
@@ -78,16 +78,15 @@ const SINGLE: [u8; 256] = {
     single
 };
 
-/// The separator at `i`, if a digit follows it, and where it does.
+/// The separator at `i`, which begins with `mark` and is none of [`SINGLE`], if a digit follows it,
+/// and where it does.
 #[inline]
-pub(crate) fn separator(view: &View<'_>, i: usize, before: Before) -> Option<(usize, Sep)> {
-    let rest = view.text.get(i..)?;
-    let mark = *rest.first()?;
-    // Most have one mark.
-    let single = SINGLE[usize::from(mark)];
-    if single != 0 && matches!(rest.get(1), Some(b'0'..=b'9')) {
-        return Some((i + 1, Sep::of(single)));
-    }
+pub(crate) fn separator(
+    view: &View<'_>,
+    i: usize,
+    mark: u8,
+    before: Before,
+) -> Option<(usize, Sep)> {
     if may_part(mark) { marks(view, i, before) } else { None }
 }
 
