@@ -4,10 +4,13 @@
 //! (Anthropic's SDKs); and one `x-tollgate-token`. Anything that two readers could understand
 //! differently (two headers, a list, another scheme) is refused.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::error::{AuthError, Reason};
 use crate::bounds::BEARER_BYTES_MAX;
+
+const GATEWAY: HeaderName = HeaderName::from_static("x-tollgate-token");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The credentials of a head.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,15 +38,15 @@ const FORM: AuthError = AuthError::invalid(
 /// # Errors
 /// A credential that is there but has no clear meaning.
 pub fn find(headers: &HeaderMap) -> Result<Found<'_>, AuthError> {
-    let gateway = only(headers, "x-tollgate-token")?.map(token).transpose()?;
-    let bearer = match only(headers, "authorization")? {
+    let gateway = only(headers, GATEWAY)?.map(token).transpose()?;
+    let bearer = match only(headers, header::AUTHORIZATION)? {
         Some(value) => Some(bearer(value)?),
-        None => only(headers, "x-api-key")?.map(token).transpose()?,
+        None => only(headers, API_KEY)?.map(token).transpose()?,
     };
     Ok(Found { gateway, bearer })
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, AuthError> {
+fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, AuthError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() { Err(TWICE) } else { Ok(first) }

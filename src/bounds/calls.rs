@@ -162,10 +162,22 @@ pub const PROXY_HEAD_BYTES_MAX: usize = 16 << 10;
 pub const PEM_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest `retry.replay_bytes`.
 pub const REPLAY_BYTES_MAX: usize = 256 << 20;
-/// Idle pooled connections to one provider.
+/// Idle pooled connections to one provider. Further ones are closed after their answer.
 pub const POOL_IDLE_MAX: usize = 512;
 /// How long a pooled connection may lie idle.
 pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Origins whose HTTP/1 connections are kept, in one pool. Above it those without one are
+/// forgotten; if all have one, connections to another are not kept.
+pub const POOL_ORIGINS_MAX: usize = 1_024;
+/// Kept connections that a request looks at for a free one, before it makes one.
+pub const POOL_LOOKS_MAX: usize = 32;
+/// Bytes of an answer whose connection is kept although its end has not come: it is not free before.
+pub const POOL_SHORT_BODY_BYTES: u64 = 64 << 10;
+/// Connections of one pool that turned out to speak HTTP/2, and are handed over to those that are
+/// shared. Further ones are closed, and made anew if they are needed.
+pub const HANDED_OVER_MAX: usize = 64;
+/// How old such a connection may be.
+pub const HANDED_OVER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Providers whose lists of models are asked for; of further ones, the names in routing are shown.
 pub const MODEL_LISTS_MAX: usize = 64;
 /// Memory of one list.

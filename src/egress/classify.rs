@@ -1,22 +1,37 @@
-//! From an error of the HTTP client to a [`Fault`].
+//! From a request without an answer to a [`Fault`].
 //!
 //! Guarantees: operators are told of every certificate and proxy that fails, by name; no message
 //! has a credential.
 
 use std::error::Error as StdError;
 
-use hyper_util::client::legacy::Error;
+use hyper_util::client::legacy::connect::Connected;
 
 use super::alert::{is_about_client, tls_error};
 use super::connector::NoConnection;
 use super::fault::{Fault, ProxyFault};
+use super::pools::NoResponse;
 use super::used;
 
 /// EMFILE, ENFILE, ENOBUFS and EADDRNOTAVAIL of Linux: this machine lacks the resource.
 const EXHAUSTED: [i32; 4] = [24, 23, 105, 99];
 
 /// Why a request has no answer.
-pub fn fault(error: &Error) -> Fault {
+pub fn fault(error: &NoResponse) -> Fault {
+    match error {
+        NoResponse::Unconnected(error) => judge(error, None, true),
+        NoResponse::Broken { error, connected } => judge(error, Some(connected), false),
+        NoResponse::Shared(error) => judge(error, error.connect_info(), error.is_connect()),
+        NoResponse::Address => Fault::Reset,
+    }
+}
+
+/// The fault behind an error of a connection, or of the attempt to make one.
+fn judge(
+    error: &(dyn StdError + 'static),
+    connected: Option<&Connected>,
+    is_connect: bool,
+) -> Fault {
     if chain(error).any(|cause| {
         let errno = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
         errno.is_some_and(|errno| EXHAUSTED.contains(&errno))
@@ -26,7 +41,7 @@ pub fn fault(error: &Error) -> Fault {
     if let Some(unconnected) = chain(error).find_map(|cause| cause.downcast_ref()) {
         return of_connection(unconnected);
     }
-    if error.connect_info().is_some_and(used::refused_client) {
+    if connected.is_some_and(used::refused_client) {
         tracing::warn!(
             event = "client_certificate_refused",
             "a provider refuses the client certificate, or demands one"
@@ -51,9 +66,9 @@ pub fn fault(error: &Error) -> Fault {
     };
     if chain(error).any(|cause| cause.downcast_ref().is_some_and(is_unusable)) {
         Fault::Protocol
-    } else if error.is_connect() {
+    } else if is_connect {
         Fault::Connect
-    } else if error.connect_info().is_some_and(used::ended_in_reuse) {
+    } else if connected.is_some_and(used::ended_in_reuse) {
         Fault::Stale
     } else {
         Fault::Reset

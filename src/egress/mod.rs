@@ -3,7 +3,7 @@
 //!
 //! Below the rooms that connect. `rules` says which proxy a target has (pure), `trust` reads roots
 //! and client certificates, `connector` makes a connection (`tunnel`: through a proxy; `stream`:
-//! the bytes), `pools` keeps connections, `outbound` sends small requests of the gateway's own,
+//! the bytes), `pools` keeps connections (`kept`: those over HTTP/1), `outbound` sends small requests of the gateway's own,
 //! `classify` says why there was no answer (`fault`; `alert`: TLS), `used` whether a connection was
 //! used before, `issuer` which authority signed a certificate.
 //!
@@ -16,6 +16,7 @@ mod classify;
 pub mod connector;
 pub mod fault;
 mod issuer;
+mod kept;
 pub mod outbound;
 pub mod pools;
 pub mod rules;

@@ -267,9 +267,9 @@ impl Proxies {
     /// The proxy through which a target is reached.
     pub fn of(&self, target: &Uri) -> Option<&Arc<ProxyAddress>> {
         let is_tls = target.scheme() == Some(&http::uri::Scheme::HTTPS);
-        let proxy = if is_tls { self.https.as_ref() } else { self.http.as_ref() };
+        let proxy = if is_tls { self.https.as_ref() } else { self.http.as_ref() }?;
         let host = target.host().unwrap_or_default();
-        proxy.filter(|_| !self.no_proxy.has(host) && !is_metadata(host))
+        (!self.no_proxy.has(host) && !is_metadata(host)).then_some(proxy)
     }
 
     /// The exceptions.

@@ -9,7 +9,7 @@
 //! 2.9.0` and `x-stainless-lang`, `x-stainless-package-version` (seen in their sources, November
 //! 2026).
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::credential::{SHOWN_BYTES_MIN, Shown};
 use super::headers::{self, is_constant, is_sdk};
@@ -17,16 +17,18 @@ use crate::redact::{self, Rules};
 
 /// The longest name that is kept; a longer one is cut.
 const CLIENT_BYTES_MAX: usize = 48;
+const LANGUAGE: HeaderName = HeaderName::from_static("x-stainless-lang");
+const VERSION: HeaderName = HeaderName::from_static("x-stainless-package-version");
 
 /// Name and version, `openai-python/2.9.0`; empty if the headers name none, or if something in it
 /// would be redacted.
 pub fn of(head: &HeaderMap, rules: &Rules) -> String {
-    let text = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
-    let agent = head.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let text = |name: HeaderName| head.get(name).and_then(|value| value.to_str().ok());
+    let agent = text(header::USER_AGENT);
     let mut words = agent.unwrap_or_default().split_ascii_whitespace();
     let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let language = text("x-stainless-lang").unwrap_or_default();
-    let version = text("x-stainless-package-version").unwrap_or_default();
+    let language = text(LANGUAGE).unwrap_or_default();
+    let version = text(VERSION).unwrap_or_default();
     let name = match first.split_once('/') {
         // `AsyncOpenAI/Python 2.9.0`
         Some((product, _)) if !version.is_empty() => {

@@ -80,6 +80,8 @@ use walk::Walk;
 
 /// The provider that answered.
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
+/// A call's id, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Sends to a provider.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 /// The formats of a translated call, and the fields that were not carried over.
@@ -89,7 +91,7 @@ pub const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redaction
 
 /// The id of a call: the caller's own, if it is sane and says nothing but that; else a random one.
 pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
-    let given = headers.get("x-request-id").and_then(|v| RequestId::from_client(v.as_bytes()));
+    let given = headers.get(REQUEST_ID).and_then(|v| RequestId::from_client(v.as_bytes()));
     let given = given.filter(|id| {
         let rules = &gateway.policy.load().redaction.default;
         let says_nothing =

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::request::Parts;
 use http::uri::Scheme;
 
@@ -14,10 +15,12 @@ use crate::clock::Nanos;
 use crate::trace::{self, Parent, Sampling, SpanId, TraceId};
 use crate::upstream::Attempt;
 
+const PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Gives a call its place in the trace that its caller names, or in a new one if traces are
 /// exported.
 pub fn begin(row: &mut Row, head: &Parts, sampling: Option<Sampling>) {
-    let mut given = head.headers.get_all("traceparent").iter();
+    let mut given = head.headers.get_all(PARENT).iter();
     let parent = match (given.next(), given.next()) {
         (Some(value), None) => Parent::parse(value.as_bytes()),
         _ => None,

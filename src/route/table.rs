@@ -60,7 +60,9 @@ const BEFORE_MODEL: [&str; 3] = ["models", "engines", "deployments"];
 impl Endpoint {
     /// The segments of the path that are no fixed words.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        let names = self.name.strip_prefix("/v1/").unwrap_or(&self.name).split('/');
+        // Asked for every call, of which few name an object.
+        let name = if self.name.contains("{id}") { &*self.name } else { "" };
+        let names = name.strip_prefix("/v1/").unwrap_or(name).split('/');
         self.path
             .trim_start_matches('/')
             .split('/')

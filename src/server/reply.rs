@@ -4,7 +4,7 @@
 //! the SDKs lose the message. Guarantees: `message`, `type` and `code` are always there; the text
 //! is one that a stage of the walk wrote for a person. Does not: log.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::code::Code;
 use crate::ids::RequestId;
@@ -12,10 +12,7 @@ use crate::pipeline::answer_out::body::Body;
 use crate::pipeline::guided::BUDGET;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::refusal::Refusal;
-use crate::pipeline::{ATTEMPTS, PROVIDER, set};
-
-/// The header that carries a call's id, both ways.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::pipeline::{ATTEMPTS, PROVIDER, REQUEST_ID, set};
 
 /// The answer to a refused call, for Anthropic's SDKs if it came to one of its endpoints.
 pub fn refusal(refusal: &Refusal, is_anthropic: bool) -> Response<Body> {

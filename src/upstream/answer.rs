@@ -154,7 +154,8 @@ pub fn used_up(failure: &Failure, words: Option<Answer>) -> Result<Answer, NoAns
 /// The content type without its parameters; empty if there is none.
 pub fn essence(headers: &HeaderMap) -> &str {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim()
+    let end = kind.bytes().position(|byte| byte == b';').unwrap_or(kind.len());
+    kind.get(..end).unwrap_or_default().trim_ascii()
 }
 
 /// Whether the content type is `kind`; parameters are ignored.

@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::ResponseFuture;
 use tokio::time::Instant;
 
 use super::replay::{AttemptBody, Outgoing};
 use super::retry::Failure;
 use crate::bounds::POOLS_MAX;
 use crate::egress::fault::Fault;
-use crate::egress::pools::Pools;
+use crate::egress::pools::{NoResponse, Pools};
 use crate::egress::{self, Egress};
 
 pub use crate::egress::pools::Reuse;
@@ -69,7 +68,7 @@ impl Client {
 /// Waits for the head of an answer, for at most `first_byte` from the moment at which the request
 /// has been sent.
 async fn answered(
-    mut answer: ResponseFuture,
+    mut answer: impl Future<Output = Result<Response<Incoming>, NoResponse>> + Unpin,
     is_forwarded: bool,
     body: &Outgoing,
     first_byte: Duration,
