@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::query::{Filter, Page, Part, Place, Question, ReadError, Spent, Summary};
 use crate::ailog::AuditRecord;
-use crate::ailog::columns::{COLUMNS, Type, column_list};
+use crate::ailog::columns::{COLUMNS, Type};
 use crate::ailog::store::clickhouse::schema::all_of;
 use crate::ailog::store::clickhouse::{client, runtime};
 use crate::config::policy::ClickHouseOptions;
@@ -25,6 +25,8 @@ pub(crate) use ledger::cluster_statements;
 
 /// The longest time for one report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Rows that one query names by their ids: a query may have 256 KiB.
+const NAMED_ROWS_MAX: usize = 2_000;
 /// The last millisecond of DateTime64: the end of the year 2299.
 const LAST_MS: i64 = 10_413_791_999_999;
 
@@ -118,11 +120,60 @@ impl ClickHouseReader {
         limit: usize,
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
+        let mut page = Page::default();
+        for places in self.places(filter, limit)?.chunks(NAMED_ROWS_MAX) {
+            let (rows, is_cut) = self.named(places, bytes_max)?;
+            page.rows.extend(rows);
+            if is_cut {
+                page.is_cut = true;
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// The rows at some places, newest first, until they take `bytes_max` bytes.
+    fn named(
+        &self,
+        places: &[Place],
+        bytes_max: usize,
+    ) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
+        let (Some(newest), Some(oldest)) = (places.first(), places.last()) else {
+            return Ok((Vec::new(), false));
+        };
+        let (newest, oldest) = (newest.created_at_ms, oldest.created_at_ms);
+        let ids: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
+        let sql = rows::named_sql(self.all, places.len());
+        let mut query = self.client.query(&sql);
+        for _ in ["ai_rows", "ai_captures"] {
+            query = query.bind(oldest).bind(newest).bind(&ids);
+        }
+        let (mut rows, is_cut) = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
+        for row in &mut rows {
+            // ClickHouse writes a whole number without a point, the embedded store with one.
+            for column in &COLUMNS {
+                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) =
+                    (column.of, row.get_mut(column.name))
+                    && let Some(float) = value.as_f64()
+                {
+                    *value = Value::from(float);
+                }
+            }
+        }
+        Ok((rows, is_cut))
+    }
+
+    /// The places of the newest rows that a filter lets pass. The other columns are read for these
+    /// rows alone: there are many, and some are long.
+    fn places(&self, filter: &Filter, limit: usize) -> Result<Vec<Place>, ReadError> {
         let (conditions, wanted) = (conditions(filter), filter.alternatives().1);
+        let in_texts = filter.search.as_ref().is_some_and(|search| search.in_texts);
+        // The order of the table begins with the day, so the newest days are read first.
         let sql = format!(
-            "SELECT {} FROM ai_log{} WHERE {} ORDER BY created_at DESC, toString(id) DESC LIMIT \
-             {limit}",
-            column_list(),
+            "SELECT toUnixTimestamp64Milli(created_at) AS ms, toString(id) AS text FROM {}{} \
+             WHERE {} ORDER BY toDate(created_at) DESC, created_at DESC, toString(id) DESC \
+             LIMIT {limit}",
+            if in_texts { "ai_log" } else { "ai_rows" },
             self.all,
             conditions.join(" AND ")
         );
@@ -147,19 +198,12 @@ impl ClickHouseReader {
         if let Some(Place { created_at_ms, id }) = &filter.behind {
             query = query.bind((*created_at_ms).clamp(0, LAST_MS)).bind(id.as_str());
         }
-        let (mut rows, is_cut) = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
-        for row in &mut rows {
-            // ClickHouse writes a whole number without a point, the embedded store with one.
-            for column in &COLUMNS {
-                if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) =
-                    (column.of, row.get_mut(column.name))
-                    && let Some(float) = value.as_f64()
-                {
-                    *value = Value::from(float);
-                }
-            }
-        }
-        Ok(Page { rows, is_cut, searched_to_ms: None })
+        let place = |line: &Map<String, Value>| {
+            let created_at_ms = line.get("ms")?.as_i64()?;
+            Some(Place { created_at_ms, id: line.get("text")?.as_str()?.to_owned() })
+        };
+        let found = self.fetch(query, REPORT_TIMEOUT)?;
+        found.iter().map(|line| place(line).ok_or(ReadError::Answer)).collect()
     }
 
     /// The rows of an answer, as objects.

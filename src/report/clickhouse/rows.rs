@@ -185,6 +185,29 @@ fn moment(ms: i64) -> String {
     format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", ms.clamp(0, LAST_MS))
 }
 
+/// The columns of rows `r` that are joined with their captured texts `c`.
+fn joined_columns() -> String {
+    let name = |column: &Column| {
+        let table = if home(column) == Home::Capture { 'c' } else { 'r' };
+        format!("{table}.{0} AS {0}", column.name)
+    };
+    COLUMNS.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Rows by their ids, newest first. Marks, for the rows and then for the texts: the first and the
+/// last millisecond, and the ids.
+pub(crate) fn named_sql(all: &str, limit: usize) -> String {
+    let within = "created_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC') AND created_at <= \
+         fromUnixTimestamp64Milli(toInt64(?), 'UTC') AND id IN (arrayMap(t -> toUUID(t), ?))";
+    format!(
+        "SELECT {} FROM (SELECT * FROM ai_rows{all} WHERE {within}) AS r \
+         LEFT ANY JOIN (SELECT * FROM ai_captures{all} WHERE {within}) AS c \
+         ON c.created_at = r.created_at AND c.id = r.id \
+         ORDER BY r.created_at DESC, toString(r.id) DESC LIMIT {limit}",
+        joined_columns()
+    )
+}
+
 /// The rows of a window in their order, with every column.
 fn rows_sql(
     window: &Window,
@@ -192,15 +215,11 @@ fn rows_sql(
     values: &mut Vec<String>,
     all: &str,
 ) -> String {
-    let name = |column: &Column| {
-        let table = if home(column) == Home::Capture { 'c' } else { 'r' };
-        format!("{table}.{0} AS {0}", column.name)
-    };
     format!(
         "SELECT {} FROM (SELECT * FROM ai_rows{all} AS r WHERE {}) AS r \
          LEFT ANY JOIN (SELECT * FROM ai_captures{all} AS c WHERE {}) AS c \
          ON c.created_at = r.created_at AND c.id = r.id ORDER BY r.created_at, toString(r.id)",
-        COLUMNS.iter().map(name).collect::<Vec<_>>().join(", "),
+        joined_columns(),
         window.sql(only, values),
         window.within("c")
     )

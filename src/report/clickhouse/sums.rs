@@ -11,7 +11,7 @@ use crate::ailog::store::measures::MEASURES;
 use crate::money::parse_usd;
 use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
-use crate::report::query::{Dim, Part, Question, Spent, Summary, keys, shadow_sql};
+use crate::report::query::{Dim, Figure, Part, Question, Spent, Summary, keys, shadow_sql};
 
 /// The measures of a summary after calls, errors and rate-limited calls.
 const SUMMED: [&str; 10] = [
@@ -165,32 +165,25 @@ pub(crate) fn summary(question: &Question<'_>, wanted: &Part, all: &str) -> Opti
             ),
         };
         let rest = SUMMED.map(|name| format!("{} AS p_{name}", source.measure(name)));
+        let digests = match wanted.percentiles {
+            true => format!("{latency} AS p_latency, {first} AS p_first, "),
+            false => String::new(),
+        };
         format!(
             "{calls} AS p_calls, if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors, \
              if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited, \
-             {} AS p_cost, {} AS p_saved, {latency} AS p_latency, {first} AS p_first, {}",
+             {} AS p_cost, {} AS p_saved, {digests}{}",
             source.measure("cost_usd"),
             source.measure("saved_by_cache_usd"),
             rest.join(", ")
         )
     };
-    let (parts, values) = parts(question, all, select)?;
+    let (parts, mut values) = parts(question, all, select)?;
     let keys = keys(question.by);
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
     let names = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
     let sums: Vec<String> = names.map(|name| format!("sum(p_{name}) AS s_{name}")).collect();
-    let mut percentiles = Vec::from([50, 95, 99].map(|percent: u8| {
-        format!("{} AS s_p{percent}", percentile(&percent.to_string(), "s_latency"))
-    }));
-    percentiles.extend([50, 95].map(|percent: u8| {
-        format!("{} AS s_first{percent}", percentile(&percent.to_string(), "s_first"))
-    }));
-    let figure = match wanted.largest.map(|figure| figure.0) {
-        None => "0".to_owned(),
-        Some("cost_usd") => "sum(p_cost)".to_owned(),
-        Some("saved_by_cache_usd") => "sum(p_saved)".to_owned(),
-        Some(name) => format!("sum(p_{name})"),
-    };
+    let figure = figure(wanted.largest);
     let Part { skip, most, .. } = wanted;
     let (group, order) = match keys.as_slice() {
         [] => (String::new(), String::new()),
@@ -199,15 +192,75 @@ pub(crate) fn summary(question: &Question<'_>, wanted: &Part, all: &str) -> Opti
             (format!(" GROUP BY {keys}"), format!(" ORDER BY s_order DESC, {keys}"))
         }
     };
+    let page = format!("{order} LIMIT {most} OFFSET {skip}");
+    let (only, page) = match wanted.largest {
+        // One figure says which lines these are, and digests are merged for them alone.
+        Some(largest) if wanted.percentiles && !keys.is_empty() => {
+            let (these, more) = chosen(question, largest, &keys, all, &page)?;
+            values.extend(more);
+            (these, order.clone())
+        }
+        _ => (String::new(), page),
+    };
+    let (digests, percentiles) = if wanted.percentiles { merged() } else { Default::default() };
+    let left_out = if wanted.percentiles { "s_latency, s_first, s_order" } else { "s_order" };
     let sql = format!(
-        "SELECT * EXCEPT (s_latency, s_first, s_order), {} FROM (SELECT {listed}{}, \
-         toString(sum(p_cost)) AS s_cost, toString(sum(p_saved)) AS s_saved, \
-         sumMap(p_latency) AS s_latency, sumMap(p_first) AS s_first, {figure} AS s_order \
-         FROM ({parts}){group}{order} LIMIT {most} OFFSET {skip}){order}",
-        percentiles.join(", "),
+        "SELECT * EXCEPT ({left_out}){percentiles} FROM (SELECT {listed}{}, \
+         toString(sum(p_cost)) AS s_cost, toString(sum(p_saved)) AS s_saved{digests}, \
+         {figure} AS s_order FROM ({parts}){only}{group}{page}){order}",
         sums.join(", ")
     );
     Some((sql, values))
+}
+
+/// The figure by which lines are in order.
+fn figure(largest: Option<Figure>) -> String {
+    match largest.map(|figure| figure.0) {
+        None => "0".to_owned(),
+        Some("cost_usd") => "sum(p_cost)".to_owned(),
+        Some("saved_by_cache_usd") => "sum(p_saved)".to_owned(),
+        Some(name) => format!("sum(p_{name})"),
+    }
+}
+
+/// The condition that a line is one of those of this page, whose figure is largest.
+fn chosen(
+    question: &Question<'_>,
+    largest: Figure,
+    keys: &[String],
+    all: &str,
+    page: &str,
+) -> Option<Bound> {
+    let select = |source: Source| {
+        let (calls, alias) = (source.measure("calls"), source.alias());
+        match largest.0 {
+            "cost_usd" => format!("{} AS p_cost", source.measure("cost_usd")),
+            "saved_by_cache_usd" => format!("{} AS p_saved", source.measure(largest.0)),
+            "errors" => format!("if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors"),
+            "rate_limited" => {
+                format!("if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited")
+            }
+            name => format!("{} AS p_{name}", source.measure(name)),
+        }
+    };
+    let (parts, values) = parts(question, all, select)?;
+    let (keys, figure) = (keys.join(", "), figure(Some(largest)));
+    let sql = format!(
+        " WHERE ({keys}) IN (SELECT {keys} FROM (SELECT {keys}, {figure} AS s_order FROM ({parts}) \
+         GROUP BY {keys}{page}))"
+    );
+    Some((sql, values))
+}
+
+/// The digests of a line, merged; and its percentiles.
+fn merged() -> (String, String) {
+    let of = |percent: u8, name: &str, digest: &str| {
+        format!(", {} AS s_{name}{percent}", percentile(&percent.to_string(), digest))
+    };
+    let latencies = [50, 95, 99].map(|percent| of(percent, "p", "s_latency"));
+    let first_tokens = [50, 95].map(|percent| of(percent, "first", "s_first"));
+    let digests = ", sumMap(p_latency) AS s_latency, sumMap(p_first) AS s_first".to_owned();
+    (digests, latencies.concat() + &first_tokens.concat())
 }
 
 /// A line of a summary; `None` if it has no calls.
