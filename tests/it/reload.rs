@@ -270,7 +270,7 @@ fn a_bad_edit_is_refused_whole_with_its_place() {
         assert!(!refused.is_empty());
         assert_eq!(gateway.policy_version(), before, "{what}");
         assert!(gateway.metric("tollgate_config_last_reload_successful") < 0.5);
-        assert!(gateway.printed().contains("limits.yaml"), "{}", gateway.printed());
+        gateway.prints("limits.yaml");
         gateway.chat("acme", "hi").ok();
     }
     gateway.edit_and_wait("limits", "{requests_per_minute: 77, burst: 77}");

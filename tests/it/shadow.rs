@@ -169,7 +169,7 @@ fn an_invalid_candidate_is_reported_and_calls_never_notice() {
     assert!(problem["file"].as_str().unwrap().ends_with("shadow/limits.yaml"), "{problem}");
     assert_eq!(gateway.metric("tollgate_shadow_last_reload_successful"), 0.0);
     gateway.counts("tollgate_config_last_reload_successful", 1.0);
-    assert!(gateway.printed().contains("edit of the candidate policy refused"));
+    gateway.prints("edit of the candidate policy refused");
     gateway.chat("acme", "hello").ok();
     assert_eq!(gateway.only_row()["shadow"], "");
     let good = judge_by(&gateway, "limits", "limits: {burst: 1}\n");

@@ -438,6 +438,6 @@ fn a_store_that_is_not_reached_at_the_start_is_waited_for_within_a_bound() {
     // The call waits with the start, and then `fail` holds.
     assert_eq!(gateway.chat("acme", "hi").status, 503);
     assert_eq!(gateway.send("GET", "/readyz", &[], b"").status, 200);
-    assert!(gateway.printed().contains("was not reached at the start"), "{}", gateway.printed());
+    gateway.prints("was not reached at the start");
     assert!(provider.seen().is_empty());
 }

@@ -373,6 +373,12 @@ impl Gateway {
         self.printed.lock().unwrap().clone()
     }
 
+    /// Waits until it has printed this.
+    pub fn prints(&self, text: &str) {
+        let printed = within(DEADLINE, || self.printed().contains(text).then_some(()));
+        assert!(printed.is_some(), "{text} is not in {}", self.printed());
+    }
+
     pub fn signal(&self, which: Signal) {
         signal(&self.process, which);
     }
