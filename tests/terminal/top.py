@@ -57,10 +57,12 @@ class Terminal:
     def press(self, keys):
         os.write(self.leader, keys.encode())
 
-    def ended(self):
-        """The exit code; what it still writes is kept."""
+    def ended(self, key=""):
+        """The exit code; what it still writes is kept. A key that comes together with a new size is read only with the
+        next one (crossterm leaves it after the size), so it is pressed again, as a person does."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
+            self.press(key)
             self.read()
             pid, status = os.waitpid(self.child, os.WNOHANG)
             if pid:
@@ -92,11 +94,9 @@ def main():
     terminal.resize(terminal.leader, 12, 60)
     terminal.until("\x1b[12;1H")
     terminal.until("q quit")
-    if end == "q":
-        terminal.press("q")
-    else:
+    if end == "term":
         os.kill(terminal.child, signal.SIGTERM)
-    code = terminal.ended()
+    code = terminal.ended("q" if end == "q" else "")
     assert code == 0, code
     assert b"\x1b[?1049l" in terminal.seen and b"\x1b[?25h" in terminal.seen, terminal.seen[-300:]
     assert termios.tcgetattr(terminal.follower) == terminal.before, "the terminal stays raw"
