@@ -3,9 +3,9 @@
 //!
 //! Below the rooms that connect. `rules` says which proxy a target has (pure), `trust` reads roots
 //! and client certificates, `connector` makes a connection (`tunnel`: through a proxy; `stream`:
-//! the bytes), `pools` keeps connections (`kept`: those over HTTP/1), `outbound` sends small requests of the gateway's own,
-//! `classify` says why there was no answer (`fault`; `alert`: TLS), `used` whether a connection was
-//! used before, `issuer` which authority signed a certificate.
+//! the bytes), `pools` keeps connections (`kept`: those over HTTP/1), `outbound` sends small
+//! requests of the gateway's own, `classify` says why there was no answer (`fault`; `alert`: TLS),
+//! `used` whether a connection was used before, `issuer` which authority signed a certificate.
 //!
 //! Guarantees: a proxy never gets more than the name of an https target and its own credentials; a
 //! proxy that fails is told apart from a target that fails; TLS is always verified. Does not: know

@@ -26,7 +26,7 @@ use crate::pipeline::{self, endpoints, framing};
 use crate::route::table::{self, Matched};
 use crate::server::cors;
 
-/// What comes of the head of a call.
+/// A call whose head has been read.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it arrives")]
 enum Begun<'g> {
     /// It has its answer.
@@ -35,7 +35,7 @@ enum Begun<'g> {
     Matched(Walk<'g>, Matched, Upload),
 }
 
-/// Answers one call, which is taken: from its head to the head of its answer.
+/// Takes a call and answers it: from its head to the head of its answer.
 ///
 /// # Errors
 /// A refusal of the call.

@@ -339,13 +339,13 @@ pub(crate) mod tests {
                 parsed.alike.forget();
                 proptest::prop_assert_eq!(role, parsed.event(b"", data.as_bytes()), "{}", data);
             }
-            let told = |stream: &StreamReader| {
+            let facts = |stream: &StreamReader| {
                 let (usage, final_usage) = (stream.usage(), stream.is_usage_final());
                 let ends = (stream.finish_reason().clone(), stream.may_end(), stream.tool_calls());
                 let texts = (stream.text_bytes(), transcript(stream));
                 (usage, final_usage, ends, texts, stream.model().to_owned(), stream.tier)
             };
-            proptest::prop_assert_eq!(format!("{:?}", told(&stream)), format!("{:?}", told(&parsed)));
+            proptest::prop_assert_eq!(format!("{:?}", facts(&stream)), format!("{:?}", facts(&parsed)));
         }
     }
 

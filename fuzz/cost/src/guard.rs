@@ -21,7 +21,7 @@ enum Input {
     Logged(Arc<Rules>, Bytes),
     /// A whole answer, of which usage and model are read.
     Answer(Format, Bytes),
-    /// A streamed answer, of which the same is read; in pieces of so many bytes.
+    /// A streamed answer in pieces of so many bytes; the reader wants its usage and model.
     Stream(Format, Bytes, usize),
 }
 

@@ -120,26 +120,23 @@ impl ClickHouseReader {
         limit: usize,
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
-        let mut page = Page::default();
+        let (mut page, mut left) = (Page::default(), bytes_max);
         for places in self.places(filter, limit)?.chunks(NAMED_ROWS_MAX) {
-            let (rows, is_cut) = self.named(places, bytes_max)?;
+            let Fetched { rows, bytes, is_cut } = self.named(places, left)?;
             page.rows.extend(rows);
+            page.is_cut = is_cut;
             if is_cut {
-                page.is_cut = true;
                 break;
             }
+            left = left.saturating_sub(bytes);
         }
         Ok(page)
     }
 
     /// The rows at some places, newest first, until they take `bytes_max` bytes.
-    fn named(
-        &self,
-        places: &[Place],
-        bytes_max: usize,
-    ) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
+    fn named(&self, places: &[Place], bytes_max: usize) -> Result<Fetched, ReadError> {
         let (Some(newest), Some(oldest)) = (places.first(), places.last()) else {
-            return Ok((Vec::new(), false));
+            return Ok(Fetched::default());
         };
         let (newest, oldest) = (newest.created_at_ms, oldest.created_at_ms);
         let ids: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
@@ -148,8 +145,8 @@ impl ClickHouseReader {
         for _ in ["ai_rows", "ai_captures"] {
             query = query.bind(oldest).bind(newest).bind(&ids);
         }
-        let (mut rows, is_cut) = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
-        for row in &mut rows {
+        let mut fetched = fetch_some(&self.runtime, query, REPORT_TIMEOUT, bytes_max)?;
+        for row in &mut fetched.rows {
             // ClickHouse writes a whole number without a point, the embedded store with one.
             for column in &COLUMNS {
                 if let (Type::NanoUsd | Type::OptionalFloat, Some(value)) =
@@ -160,7 +157,7 @@ impl ClickHouseReader {
                 }
             }
         }
-        Ok((rows, is_cut))
+        Ok(fetched)
     }
 
     /// The places of the newest rows that a filter lets pass. The other columns are read for these
@@ -208,7 +205,7 @@ impl ClickHouseReader {
 
     /// The rows of an answer, as objects.
     fn fetch(&self, query: Query, timeout: Duration) -> Result<Vec<Map<String, Value>>, ReadError> {
-        Ok(fetch_some(&self.runtime, query, timeout, usize::MAX)?.0)
+        Ok(fetch_some(&self.runtime, query, timeout, usize::MAX)?.rows)
     }
 }
 
@@ -252,8 +249,17 @@ fn conditions(filter: &Filter) -> Vec<String> {
     conditions
 }
 
-/// The rows of an answer, as objects, but no more once they take `bytes_max` bytes; and whether
-/// there are more.
+/// Rows of an answer, as objects.
+#[derive(Default)]
+struct Fetched {
+    rows: Vec<Map<String, Value>>,
+    /// Their length in the answer.
+    bytes: usize,
+    /// There are more.
+    is_cut: bool,
+}
+
+/// The rows of an answer, but no more once they take `bytes_max` bytes.
 ///
 /// # Errors
 /// The server cannot be reached, refuses, or needs longer than `timeout`.
@@ -262,7 +268,7 @@ fn fetch_some(
     query: Query,
     timeout: Duration,
     bytes_max: usize,
-) -> Result<(Vec<Map<String, Value>>, bool), ReadError> {
+) -> Result<Fetched, ReadError> {
     let work = async {
         let (mut cursor, mut answer, mut bytes) =
             (query.fetch_bytes("JSONEachRow")?, Vec::new(), 0);
@@ -284,15 +290,14 @@ fn fetch_some(
     let answer =
         async { tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::TimedOut)) };
     let (answer, mut is_cut) = runtime.block_on(answer)?;
-    let mut taken = 0;
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
     for line in answer.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-        if taken >= bytes_max {
+        if bytes >= bytes_max {
             is_cut = true;
             break;
         }
-        taken += line.len();
+        bytes += line.len();
         rows.push(serde_json::from_slice(line).map_err(|_| ReadError::Answer)?);
     }
-    Ok((rows, is_cut))
+    Ok(Fetched { rows, bytes, is_cut })
 }

@@ -13,16 +13,21 @@ use crate::report::days::Days;
 use crate::report::pieces::{Pieces, Stretch};
 use crate::report::query::{Dim, Figure, Part, Question, Spent, Summary, keys, shadow_sql};
 
-/// The measures of a summary after calls, errors and rate-limited calls.
-const SUMMED: [&str; 10] = [
+/// The figures of a summary.
+const SUMMED: [&str; 15] = [
+    "calls",
+    "errors",
+    "rate_limited",
     "input_tokens",
     "cached_tokens",
     "output_tokens",
+    "cost_usd",
     "unpriced_calls",
     "redactions",
     "attachments_dropped",
     "retried_calls",
     "saved_calls",
+    "saved_by_cache_usd",
     "gateway_us",
     "row_count",
 ];
@@ -148,41 +153,16 @@ fn part(
 /// any.
 pub(crate) fn summary(question: &Question<'_>, wanted: &Part, all: &str) -> Option<Bound> {
     let select = |source: Source| {
-        let (calls, alias) = (source.measure("calls"), source.alias());
-        let digest = |hourly: &str, column: &str| match source {
-            Source::Hourly => hourly.to_owned(),
-            Source::Rows => {
-                let bucket = bucket_sql(column, |by| format!("intDiv({column}, {by})"));
-                format!("map(toUInt16(assumeNotNull({bucket})), toUInt64(1))")
-            }
-        };
-        let latency = digest("h.latency", "r.latency_ms");
-        let first = match source {
-            Source::Hourly => "h.first_token".to_owned(),
-            Source::Rows => format!(
-                "if(r.first_token_ms > 0, {}, CAST(map(), 'Map(UInt16, UInt64)'))",
-                digest("", "r.first_token_ms")
-            ),
-        };
-        let rest = SUMMED.map(|name| format!("{} AS p_{name}", source.measure(name)));
-        let digests = match wanted.percentiles {
-            true => format!("{latency} AS p_latency, {first} AS p_first, "),
-            false => String::new(),
-        };
-        format!(
-            "{calls} AS p_calls, if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors, \
-             if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited, \
-             {} AS p_cost, {} AS p_saved, {digests}{}",
-            source.measure("cost_usd"),
-            source.measure("saved_by_cache_usd"),
-            rest.join(", ")
-        )
+        let figures = SUMMED.map(|name| figure_of(source, name)).join(", ");
+        if wanted.percentiles { format!("{figures}, {}", digests_of(source)) } else { figures }
     };
     let (parts, mut values) = parts(question, all, select)?;
     let keys = keys(question.by);
     let listed: String = keys.iter().map(|key| format!("{key}, ")).collect();
-    let names = ["calls", "errors", "rate_limited"].iter().chain(&SUMMED);
-    let sums: Vec<String> = names.map(|name| format!("sum(p_{name}) AS s_{name}")).collect();
+    let sums = SUMMED.map(|name| match name.ends_with("_usd") {
+        true => format!("toString(sum(p_{name})) AS s_{name}"),
+        false => format!("sum(p_{name}) AS s_{name}"),
+    });
     let figure = figure(wanted.largest);
     let Part { skip, most, .. } = wanted;
     let (group, order) = match keys.as_slice() {
@@ -205,22 +185,46 @@ pub(crate) fn summary(question: &Question<'_>, wanted: &Part, all: &str) -> Opti
     let (digests, percentiles) = if wanted.percentiles { merged() } else { Default::default() };
     let left_out = if wanted.percentiles { "s_latency, s_first, s_order" } else { "s_order" };
     let sql = format!(
-        "SELECT * EXCEPT ({left_out}){percentiles} FROM (SELECT {listed}{}, \
-         toString(sum(p_cost)) AS s_cost, toString(sum(p_saved)) AS s_saved{digests}, \
+        "SELECT * EXCEPT ({left_out}){percentiles} FROM (SELECT {listed}{}{digests}, \
          {figure} AS s_order FROM ({parts}){only}{group}{page}){order}",
         sums.join(", ")
     );
     Some((sql, values))
 }
 
+/// A figure of a source as a column.
+fn figure_of(source: Source, name: &str) -> String {
+    let when = |outcomes: &str| {
+        let alias = source.alias();
+        format!("if({alias}.outcome IN {outcomes}, {}, 0)", source.measure("calls"))
+    };
+    let figure = match name {
+        "errors" => when(ERRORS),
+        "rate_limited" => when("('rate_limited')"),
+        name => source.measure(name),
+    };
+    format!("{figure} AS p_{name}")
+}
+
+/// The digests of a source as columns.
+fn digests_of(source: Source) -> String {
+    let (latency, first) = match source {
+        Source::Hourly => ("h.latency".to_owned(), "h.first_token".to_owned()),
+        Source::Rows => {
+            let digest = |column: &str| {
+                let bucket = bucket_sql(column, |by| format!("intDiv({column}, {by})"));
+                format!("map(toUInt16(assumeNotNull({bucket})), toUInt64(1))")
+            };
+            let (none, first) = ("CAST(map(), 'Map(UInt16, UInt64)')", digest("r.first_token_ms"));
+            (digest("r.latency_ms"), format!("if(r.first_token_ms > 0, {first}, {none})"))
+        }
+    };
+    format!("{latency} AS p_latency, {first} AS p_first")
+}
+
 /// The figure by which lines are in order.
 fn figure(largest: Option<Figure>) -> String {
-    match largest.map(|figure| figure.0) {
-        None => "0".to_owned(),
-        Some("cost_usd") => "sum(p_cost)".to_owned(),
-        Some("saved_by_cache_usd") => "sum(p_saved)".to_owned(),
-        Some(name) => format!("sum(p_{name})"),
-    }
+    largest.map_or_else(|| "0".to_owned(), |figure| format!("sum(p_{})", figure.0))
 }
 
 /// The condition that a line is one of those of this page, whose figure is largest.
@@ -231,18 +235,7 @@ fn chosen(
     all: &str,
     page: &str,
 ) -> Option<Bound> {
-    let select = |source: Source| {
-        let (calls, alias) = (source.measure("calls"), source.alias());
-        match largest.0 {
-            "cost_usd" => format!("{} AS p_cost", source.measure("cost_usd")),
-            "saved_by_cache_usd" => format!("{} AS p_saved", source.measure(largest.0)),
-            "errors" => format!("if({alias}.outcome IN {ERRORS}, {calls}, 0) AS p_errors"),
-            "rate_limited" => {
-                format!("if({alias}.outcome = 'rate_limited', {calls}, 0) AS p_rate_limited")
-            }
-            name => format!("{} AS p_{name}", source.measure(name)),
-        }
-    };
+    let select = |source| figure_of(source, largest.0);
     let (parts, values) = parts(question, all, select)?;
     let (keys, figure) = (keys.join(", "), figure(Some(largest)));
     let sql = format!(
@@ -274,7 +267,7 @@ pub(crate) fn line(object: &Map<String, Value>, keys: usize) -> Option<Summary> 
         input_tokens: count("s_input_tokens"),
         cached_tokens: count("s_cached_tokens"),
         output_tokens: count("s_output_tokens"),
-        cost_nano_usd: parse_usd(&text(object, "s_cost")).unwrap_or(0),
+        cost_nano_usd: parse_usd(&text(object, "s_cost_usd")).unwrap_or(0),
         unpriced: count("s_unpriced_calls"),
         redactions: count("s_redactions"),
         attachments_dropped: count("s_attachments_dropped"),
@@ -283,7 +276,7 @@ pub(crate) fn line(object: &Map<String, Value>, keys: usize) -> Option<Summary> 
         p99_ms: count("s_p99"),
         retried_calls: count("s_retried_calls"),
         saved_calls: count("s_saved_calls"),
-        saved_by_cache_nano_usd: parse_usd(&text(object, "s_saved")).unwrap_or(0),
+        saved_by_cache_nano_usd: parse_usd(&text(object, "s_saved_by_cache_usd")).unwrap_or(0),
         gateway_us: count("s_gateway_us"),
         row_count: count("s_row_count"),
         first_token_p50_ms: count("s_first50"),

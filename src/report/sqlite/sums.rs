@@ -31,7 +31,7 @@ pub(crate) fn summary(
             let places = largest(&reading, question, figure, wanted)?;
             only = only_of(question, places.keys());
             let question = Question { only: &only, ..*question };
-            let mut lines = sums(&reading, &question, &keys, &Part { largest: None, ..ALL })?;
+            let mut lines = sums(&reading, &question, &keys, &ALL)?;
             lines.retain(|line| places.contains_key(&line.key));
             lines.sort_by_key(|line| places[&line.key]);
             lines
@@ -88,10 +88,10 @@ fn largest(
     let listed = keys(question.by).join(", ");
     let mut sql = Sql::default();
     sql.push(&format!("SELECT {listed} FROM "));
-    let gathered = ["calls", "cost_usd"].map(gathered).join(", ");
     let select = |source| format!("{} AS figure", figure_of(source, figure.0));
     let pieces = Pieces::of(question.stretch, question.grain());
-    let selected = Selected { of: &select, gathered: &gathered };
+    // Asked where nothing is gathered by group.
+    let selected = Selected { of: &select, gathered: "" };
     if !parts(question, &sources(&pieces), &selected, &mut sql) {
         return Ok(HashMap::new());
     }

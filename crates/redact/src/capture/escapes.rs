@@ -10,7 +10,7 @@ pub(crate) enum Escape {
     Half,
 }
 
-/// The escape that begins `text`; nothing if it is none or is cut off.
+/// Reads the escape at the beginning of `text`; `None` if the escape is wrong or incomplete.
 pub(crate) fn escape(text: &[u8]) -> Option<Escape> {
     let simple = |c| Some(Escape::Char(c, 2));
     match text.get(1)? {

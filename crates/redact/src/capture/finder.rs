@@ -48,7 +48,7 @@ impl Name {
     }
 }
 
-/// What a value begins besides itself.
+/// The parts of a body that begin with a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
     /// A message.

@@ -19,7 +19,7 @@ pub(crate) const DETECTOR: Detector = Detector {
 };
 
 const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-/// For each byte its value as a digit, counted from 1; 0 for one that is none.
+/// The value of each byte as a digit of base 58, plus 1; 0 marks other bytes.
 static VALUES: [u8; 256] = {
     let (mut values, mut i) = ([0; 256], 0);
     while i < BASE58.len() {

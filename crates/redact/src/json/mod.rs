@@ -254,7 +254,7 @@ impl Tokenizer {
     fn key(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, RedactError> {
         let n = 1 + plain_len(&rest[1..]);
         if rest.get(n) != Some(&b'"') {
-            // Its end, or a part of it that is no plain text, is told by itself.
+            // It goes on in another chunk, or has an escape: `string` reads it part by part.
             return self.string(true, sink).map(|()| 1);
         }
         sink.key(&rest[1..n], self.offset)?;

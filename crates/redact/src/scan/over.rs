@@ -6,7 +6,7 @@
 use super::super::detect::{AHEAD, BEHIND, View, email};
 use super::{Found, Scanner};
 
-/// What is known of the text before an `@`, as far as it tells where no address begins.
+/// The marks in the text before an `@` that exclude the beginning of an address.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LocalFacts {
     /// Where the `@` stands.

@@ -41,8 +41,8 @@ impl Group {
     }
 }
 
-/// What the separators before groups hold, and which groups begin with a zero: one byte for each
-/// group. Each question is answered with one bit for each group, the lowest of its byte.
+/// The separators before the groups, and the leading zeros: one byte for each group. An answer has
+/// one bit for each group, the lowest of its byte.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks(u128);
 

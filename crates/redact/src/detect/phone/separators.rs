@@ -78,8 +78,8 @@ pub(crate) static SINGLE: [u8; 256] = {
     single
 };
 
-/// The separator at `i`, which begins with `mark` and is none of [`SINGLE`], if a digit follows it,
-/// and where it does.
+/// The separator at `i` and the place behind it, if a digit stands there. It begins with `mark`;
+/// [`SINGLE`] has the separators of one byte.
 #[inline]
 pub(crate) fn separator(
     view: &View<'_>,
