@@ -101,16 +101,20 @@ impl<B: Send + 'static> Kept<B> {
         }
     }
 
-    /// Open connections.
+    /// Open connections, and those of them that are free.
     #[cfg(test)]
-    pub fn count(&self) -> usize {
+    pub fn count(&self) -> (usize, usize) {
         let origins = lock(&self.origins);
-        let idle = origins.list.iter().flat_map(|origin| &origin.idle);
-        idle.filter(|idle| !idle.connection.sender.is_closed()).count()
+        let senders = || {
+            let idle = origins.list.iter().flat_map(|origin| &origin.idle);
+            idle.map(|idle| &idle.connection.sender).filter(|sender| !sender.is_closed())
+        };
+        (senders().count(), senders().filter(|sender| sender.is_ready()).count())
     }
 }
 
-/// Runs what serves connections. A shutdown waits for calls, and connections end with their pool.
+/// Runs the driver of a connection, or the sweep of a pool. A shutdown waits for calls alone;
+/// connections end with their pool.
 #[expect(clippy::disallowed_methods, reason = "no call waits for the end of a connection")]
 pub fn in_background(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work);

@@ -408,7 +408,7 @@ mod tests {
 
     /// A server that counts its connections. It answers each request with the head that it got; the
     /// words of the path say how: `close` ends the connection after the answer at `go`, `slow` keeps
-    /// its body back until then.
+    /// its body back until then, `short` has a body that is short.
     struct Server {
         address: SocketAddr,
         connections: Arc<AtomicUsize>,
@@ -446,12 +446,13 @@ mod tests {
                 }
                 return;
             }
-            let start = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 100_000);
+            let length = if head.contains("/short") { 1_000 } else { 100_000 };
+            let start = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
             stream.write_all(start.as_bytes()).await.expect("a head");
             if head.contains("/slow") {
                 go.notified().await;
             }
-            let body = format!("{head:<50000}{:<50000}", "");
+            let body = head.clone() + &" ".repeat(length - head.len());
             stream.write_all(body.as_bytes()).await.expect("a body");
             if head.contains("/close") {
                 go.notified().await;
@@ -478,11 +479,15 @@ mod tests {
         String::from_utf8_lossy(&whole).trim().to_owned()
     }
 
-    /// Waits until so many open connections are kept.
-    async fn kept(pools: &Bodies, count: usize) {
-        while pools.list.load()[0].kept.count() != count {
-            tokio::task::yield_now().await;
-        }
+    /// Waits until so many open connections are kept, of which so many are free.
+    async fn kept(pools: &Bodies, count: (usize, usize)) {
+        let waiting = async {
+            while pools.list.load()[0].kept.count() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(45), waiting).await;
+        assert!(waited.is_ok(), "{count:?} connections are not kept");
     }
 
     #[tokio::test]
@@ -493,7 +498,7 @@ mod tests {
         let head = read(ask(&pools, &egress, at("/a?b=c")).await).await;
         let expected = format!("GET /a?b=c HTTP/1.1\r\nhost: {}", server.address);
         assert!(head.starts_with(&expected), "{head}");
-        kept(&pools, 1).await;
+        kept(&pools, (1, 1)).await;
         // The second is not over when the third is asked.
         let slow = ask(&pools, &egress, at("/slow")).await;
         assert_eq!(server.connections(), 1);
@@ -501,9 +506,29 @@ mod tests {
         assert_eq!(server.connections(), 2);
         server.go.notify_one();
         read(slow).await;
-        kept(&pools, 2).await;
+        kept(&pools, (2, 2)).await;
         read(ask(&pools, &egress, at("/")).await).await;
         assert_eq!(server.connections(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_short_answer_that_is_not_over_keeps_its_connection_to_itself() {
+        let (server, egress) = (Server::start().await, Arc::new(Egress::direct()));
+        let pools = Bodies::new(3);
+        let at = |path: &str| format!("http://{}{path}", server.address);
+        let slow = ask(&pools, &egress, at("/short/slow")).await;
+        // It is kept before its answer is over, and is not free.
+        kept(&pools, (1, 0)).await;
+        read(ask(&pools, &egress, at("/short")).await).await;
+        assert_eq!(server.connections(), 2);
+        kept(&pools, (2, 1)).await;
+        server.go.notify_one();
+        read(slow).await;
+        kept(&pools, (2, 2)).await;
+        let first = ask(&pools, &egress, at("/short")).await;
+        let second = ask(&pools, &egress, at("/short")).await;
+        assert_eq!((read(first).await.is_empty(), read(second).await.is_empty()), (false, false));
+        assert_eq!(server.connections(), 2, "both are used again");
     }
 
     #[tokio::test]
@@ -513,9 +538,9 @@ mod tests {
         let at = |path: &str| format!("http://{}{path}", server.address);
         for asked in 1..=3 {
             read(ask(&pools, &egress, at("/close")).await).await;
-            kept(&pools, 1).await;
+            kept(&pools, (1, 1)).await;
             server.go.notify_one();
-            kept(&pools, 0).await;
+            kept(&pools, (0, 0)).await;
             assert_eq!(server.connections(), asked);
         }
     }
@@ -526,11 +551,11 @@ mod tests {
         let pools = Bodies::new(3);
         let target: Uri = format!("http://{}/", server.address).parse().expect("a URL");
         read(ask(&pools, &egress, target.to_string()).await).await;
-        kept(&pools, 1).await;
+        kept(&pools, (1, 1)).await;
         let pool = Arc::clone(&pools.list.load()[0]);
         let later = Instant::now() + POOL_IDLE_TIMEOUT;
         assert!(matches!(pool.kept.take(&target, later), Taken::Nothing));
-        assert_eq!(pool.kept.count(), 0);
+        assert_eq!(pool.kept.count(), (0, 0));
     }
 
     #[test]
