@@ -333,7 +333,15 @@ impl Scanner {
         let held_back =
             self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).chain(self.soft.from());
         let pending = held_back.min().unwrap_or(told).min(told);
-        if held < self.window.len() { self.raw_start(held).min(pending) } else { pending }
+        let len = self.window.len();
+        if held < len {
+            self.raw_start(held).min(pending)
+        } else if self.skipped > 0 && self.tail != Tail::None && len > 0 {
+            // Invisible characters go with what follows them, if the match takes that.
+            self.raw_end(len - 1).min(pending)
+        } else {
+            pending
+        }
     }
 
     /// Judges what can be judged.

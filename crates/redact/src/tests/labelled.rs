@@ -320,4 +320,11 @@ fn base64_ends_where_other_text_begins() {
         let given = format!("x data:text/plain;a={};base64,SGVsbG8= tail", "x".repeat(length));
         assert_eq!(message(&rules, &given), "x [REDACTED_ATTACHMENT] tail", "{length}");
     }
+    // An invisible character goes with what follows it, wherever the body is cut.
+    for (shown, unit) in
+        [("data:image/png,", "\u{ad}a"), ("data:text/plain;base64,", "AAA\u{200b}A")]
+    {
+        let given = format!("x {shown}{} tail", unit.repeat(500));
+        assert_eq!(message(&rules, &given), "x [REDACTED_ATTACHMENT] tail", "{shown}");
+    }
 }

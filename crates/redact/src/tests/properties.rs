@@ -14,7 +14,7 @@ fn fragment() -> impl Strategy<Value = String> {
             "sk-abcdefghijklmnopqrst12", ".", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "-----BEGIN PRIVATE \
                 KEY-----", "-----",
             "=\n", "=2E", "=40", "%25", "%2B", "%20", "\\_", "\\\\", "\\x22", "\u{7f}", "\u{1}", "•", "--", "+1 415 555 0132", "x12", "phone",
-            "data:text/plain;", "base64,", "[\"", "\",\"", ":", "415-555-0132", "+44", "_", "   ", "\r\n",
+            "data:text/plain;", "base64,", "data:image/png,", "\u{ad}a", "[\"", "\",\"", ":", "415-555-0132", "+44", "_", "   ", "\r\n",
             "4111 1111 1111 1111", "192.168.0.1", "::1", "DE89370400440532013000", "123-45-6789", "secret word", "CODE-123",
             "12345678Z", "DE136695976", "RSSMRA85T10A562S", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "00:1A:2B:3C:4D:5E",
             "ftp://u:pw@h/x", "born 12 March 1985", "dob March 12, 1985", "passport X1234567", "bsn 111222333", "tel: 40123",
@@ -24,6 +24,7 @@ fn fragment() -> impl Strategy<Value = String> {
         1 => "\\PC{0,6}",
         1 => (1usize..900).prop_map(|n| "x".repeat(n)),
         1 => (1usize..700).prop_map(|n| "7 ".repeat(n)),
+        1 => (1usize..700).prop_map(|n| "a\u{200b}".repeat(n)),
     ]
 }
 
