@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,6 +46,10 @@ impl Issuer {
             for stream in listener.incoming().flatten() {
                 let Some((path, head, body)) = request(&stream) else { continue };
                 *counted.lock().unwrap().entry(path.clone()).or_default() += 1;
+                if let Some((_, query)) = path.split_once("/authorize?") {
+                    let _ = write!(&stream, "{}", choice(address, &fields(query), &known));
+                    continue;
+                }
                 let answer = match path.as_str() {
                     "/.well-known/openid-configuration" => document(address),
                     "/keys" => key_set(&pair),
@@ -72,12 +78,57 @@ impl Issuer {
 fn document(address: SocketAddr) -> Value {
     json!({
         "issuer": format!("http://{address}"),
-        "authorization_endpoint": format!("http://{address}/authorize"),
+        // Another site than the gateway's, as browsers see it.
+        "authorization_endpoint": format!("http://localhost:{}/authorize", address.port()),
         "token_endpoint": format!("http://{address}/token"),
         "jwks_uri": format!("http://{address}/keys"),
         "authorization_response_iss_parameter_supported": true,
     })
 }
+
+/// The page on which a person chooses the group to be in, as an HTTP answer. The browser leaves it
+/// for the gateway by a link.
+fn choice(
+    address: SocketAddr,
+    asked: &HashMap<String, String>,
+    expected: &Mutex<Expected>,
+) -> String {
+    let mut expected = expected.lock().unwrap();
+    let group = asked.get("group").map(String::as_str);
+    let Some(group) = GROUPS.into_iter().find(|name| Some(*name) == group) else {
+        expected.nonce = asked["nonce"].clone();
+        expected.challenge = asked["code_challenge"].clone();
+        let link = |group| {
+            let encoded = |name: &str| {
+                let value = asked[name].as_bytes();
+                percent_encoding::percent_encode(value, percent_encoding::NON_ALPHANUMERIC)
+                    .to_string()
+            };
+            format!(
+                "<a id=\"{group}\" href=\"/authorize?group={group}&state={}&redirect_uri={}\">\
+                 {group}</a>",
+                encoded("state"),
+                encoded("redirect_uri")
+            )
+        };
+        let page = format!("<!doctype html><title>Issuer</title>{}", GROUPS.map(link).join(" "));
+        return format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: \
+             close\r\n\r\n{page}",
+            page.len()
+        );
+    };
+    expected.groups = vec![group];
+    expected.wrong = Some(("app", json!({"orgs": ["globex"]})));
+    format!(
+        "HTTP/1.1 302 Found\r\nlocation: {}?code=the-code&state={}&iss=http%3A%2F%2F{address}\r\n\
+         content-length: 0\r\nconnection: close\r\n\r\n",
+        asked["redirect_uri"], asked["state"]
+    )
+}
+
+/// The groups that have a role.
+const GROUPS: [&str; 4] = ["platform", "finance", "acme-team", "customers"];
 
 fn key_set(pair: &EcdsaKeyPair) -> Value {
     let point = pair.public_key().as_ref();
@@ -369,4 +420,42 @@ fn an_issuer_that_is_away_stops_nothing_else() {
     assert!(reply.text().contains("cannot be reached"));
     assert_eq!(gateway.ask_operators("GET", "/readyz", &[], "").status, 200);
     gateway.chat("acme", "hi").ok();
+}
+
+/// Chromium goes to the issuer and comes back from another site, with the cookies of both.
+#[test]
+#[ignore = "needs Chromium; run by scripts/test"]
+fn a_browser_signs_in_at_the_issuer_and_lands_on_the_page_with_its_role() {
+    let (provider, issuer) = (Provider::start(), Issuer::start());
+    let gateway = gateway(issuer.address, &provider);
+    for org in ["acme", "globex", "globex", "initech"] {
+        gateway.chat(org, &format!("a plan of {org}")).ok();
+    }
+    gateway.rows(4);
+    let all = json!(["Overview", "Calls", "Organisations", "Providers", "Policy", "Log"]);
+    let own = json!(["Overview", "Calls", "Organisations"]);
+    let person = |group: &str, who: &str, pages: &Value, calls: u32, reload: u16| {
+        let who = format!("ada@corp.example · {who}");
+        json!({"group": group, "who": who, "pages": pages, "calls": calls, "reload": reload})
+    };
+    let setup = json!({
+        "operators": gateway.operators.to_string(),
+        "issuer": format!("http://localhost:{}", issuer.address.port()),
+        "people": [
+            person("platform", "operator", &all, 4, 200),
+            person("finance", "viewer", &all, 4, 403),
+            person("acme-team", "auditor · acme", &own, 1, 403),
+            person("customers", "viewer · globex", &own, 2, 403),
+        ],
+    });
+    let file = gateway.folder().join("oidc.json");
+    std::fs::write(&file, setup.to_string()).expect("written");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/oidc.py");
+    let mut python = Command::new("python3");
+    let output = python.arg(script).arg(&file).stdin(Stdio::null()).output().expect("python3");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let arrived = out.lines().filter(|line| line.starts_with("ok: ")).count();
+    assert!(output.status.success() && arrived == 4, "{arrived} arrived\n{out}\n{err}");
+    assert_eq!(issuer.asked("/token"), 4);
 }
