@@ -63,6 +63,37 @@ TTL hour + INTERVAL ${hourly_days} DAY DELETE
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, ${deduplication}
 COMMENT 'Sums of ai_rows by hour, kept by ai_hourly_mv';
 
+-- Sums of each day, for questions about whole days that name no caller and no error: far fewer than those of the hours.
+CREATE TABLE IF NOT EXISTS `${database}`.ai_daily ${on_cluster}
+(
+    day         Date                    CODEC(DoubleDelta, ZSTD(1)),
+    org_id      LowCardinality(String),
+    model       LowCardinality(String),
+    provider    LowCardinality(String),
+    route       LowCardinality(String),
+    outcome     LowCardinality(String),
+${measure_columns},
+    latency     SimpleAggregateFunction(sumMap, Map(UInt16, UInt64)) CODEC(ZSTD(1)),
+    first_token SimpleAggregateFunction(sumMap, Map(UInt16, UInt64)) CODEC(ZSTD(1))
+)
+ENGINE = ${engine ai_daily Aggregating}
+PARTITION BY toYYYYMM(day)
+ORDER BY (day, org_id, model, provider, route, outcome)
+TTL day + INTERVAL ${hourly_days} DAY DELETE
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, ${deduplication}
+COMMENT 'Sums of ai_hourly by day, kept by ai_daily_mv';
+
+-- From begin to before end, ai_daily may lack sums: these days are read from ai_hourly. The newest line counts.
+CREATE TABLE IF NOT EXISTS `${database}`.ai_daily_gaps ${on_cluster}
+(
+    written_at DateTime64(3, 'UTC') DEFAULT now64(3),
+    begin      Date,
+    end        Date
+)
+ENGINE = ${engine ai_daily_gaps}
+ORDER BY written_at
+COMMENT 'Days that ai_daily does not have in full, because it is younger than they are';
+
 CREATE TABLE IF NOT EXISTS `${database}`.ai_tags ${on_cluster}
 (
     day     Date                    CODEC(DoubleDelta, ZSTD(1)),

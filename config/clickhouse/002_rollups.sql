@@ -3,6 +3,9 @@
 CREATE MATERIALIZED VIEW IF NOT EXISTS `${database}`.ai_hourly_mv ${on_cluster} TO `${database}`.ai_hourly AS
 ${hourly_of ai_rows};
 
+CREATE MATERIALIZED VIEW IF NOT EXISTS `${database}`.ai_daily_mv ${on_cluster} TO `${database}`.ai_daily AS
+${daily_of};
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS `${database}`.ai_tags_mv ${on_cluster} TO `${database}`.ai_tags AS
 ${tags_of ai_rows};
 

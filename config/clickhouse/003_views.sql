@@ -11,6 +11,28 @@ FROM `${database}`.ai_rows AS r;
 
 ${distributed}
 
+-- Rows that are there before ai_daily_mv is: the day after tomorrow is the first that it has seen from its beginning.
+INSERT INTO `${database}`.ai_daily_gaps (begin, end)
+SELECT toDate('1970-01-01') AS begin,
+    if((SELECT count() FROM (SELECT 1 FROM `${database}`.${of ai_hourly} LIMIT 1)) = 0, begin, toDate(now('UTC')) + 2) AS end
+WHERE (SELECT count() FROM `${database}`.${of ai_daily_gaps}) = 0;
+
+-- The sums of days: of those in the gap from the sums of hours.
+CREATE OR REPLACE VIEW `${database}`.ai_days ${on_cluster} AS
+SELECT
+    d.day AS day, d.org_id AS org_id, d.model AS model, d.provider AS provider, d.route AS route, d.outcome AS outcome,
+${measures_of d},
+    d.latency AS latency, d.first_token AS first_token
+FROM `${database}`.${of ai_daily} AS d
+WHERE d.day < ${gap begin} OR d.day >= ${gap end}
+UNION ALL
+SELECT
+    toDate(h.hour) AS day, h.org_id AS org_id, h.model AS model, h.provider AS provider, h.route AS route, h.outcome AS outcome,
+${measures_of h},
+    h.latency AS latency, h.first_token AS first_token
+FROM `${database}`.${of ai_hourly} AS h
+WHERE toDate(h.hour) >= ${gap begin} AND toDate(h.hour) < ${gap end};
+
 CREATE OR REPLACE VIEW `${database}`.daily_summary ${on_cluster} AS
 SELECT
     day, org_id, provider, model, route, calls, errors, errors / calls AS error_rate, rate_limited, input_tokens, output_tokens,
@@ -21,7 +43,7 @@ SELECT
 FROM
 (
     SELECT
-        toDate(h.hour)                          AS day,
+        h.day                                   AS day,
         h.org_id                                AS org_id,
         h.provider                              AS provider,
         h.model                                 AS model,
@@ -33,7 +55,7 @@ FROM
         sum(h.output_tokens)                    AS output_tokens,
         ${cost h}                               AS cost_usd,
         sumMap(h.latency)                       AS latency
-    FROM `${database}`.${of ai_hourly} AS h
+    FROM `${database}`.ai_days AS h
     GROUP BY day, org_id, provider, model, route
 );
 
@@ -66,13 +88,13 @@ FROM
 
 CREATE OR REPLACE VIEW `${database}`.cost_by_org_day ${on_cluster} AS
 SELECT
-    toDate(h.hour)                              AS day,
+    h.day                                       AS day,
     h.org_id                                    AS org_id,
     sum(h.calls)                                AS calls,
     ${cost h}                                   AS cost_usd,
     sum(h.input_tokens) + sum(h.output_tokens)  AS tokens,
     sum(h.unpriced_calls)                       AS unpriced_calls
-FROM `${database}`.${of ai_hourly} AS h
+FROM `${database}`.ai_days AS h
 GROUP BY day, org_id;
 
 CREATE OR REPLACE VIEW `${database}`.cost_by_tag_day ${on_cluster} AS
@@ -103,14 +125,14 @@ WHERE outcome IN ${errors};
 
 CREATE OR REPLACE VIEW `${database}`.cache_savings ${on_cluster} AS
 SELECT
-    toDate(h.hour) AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
+    h.day AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
     sum(h.calls)                                AS calls,
     sum(h.input_tokens)                         AS input_tokens,
     sum(h.cached_tokens)                        AS cached_tokens,
     sum(h.cached_tokens) * 100 / sum(h.input_tokens) AS cached_percent,
     ${cost h}                                   AS cost_usd,
     sum(h.saved_by_cache_usd)                   AS saved_by_cache_usd
-FROM `${database}`.${of ai_hourly} AS h
+FROM `${database}`.ai_days AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.input_tokens) > 0;
 
@@ -170,11 +192,11 @@ WITH
     (
         SELECT
             period,
-            if(period = 'day', toDate(h.hour), toStartOfMonth(h.hour)) AS day,
+            if(period = 'day', h.day, toStartOfMonth(h.day)) AS day,
             h.org_id                            AS org_id,
             h.model                             AS model,
             sum(h.cost_usd)                     AS usd
-        FROM `${database}`.${of ai_hourly} AS h
+        FROM `${database}`.ai_days AS h
         ARRAY JOIN ['day', 'month'] AS period
         GROUP BY period, day, org_id, model
     ),
@@ -220,10 +242,10 @@ GROUP BY day, org_id, category, priority;
 
 CREATE OR REPLACE VIEW `${database}`.unpriced_models ${on_cluster} AS
 SELECT
-    toDate(h.hour) AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
+    h.day AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
     sum(h.unpriced_calls)                       AS calls,
     sum(h.unpriced_tokens)                      AS tokens
-FROM `${database}`.${of ai_hourly} AS h
+FROM `${database}`.ai_days AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.unpriced_calls) > 0;
 
@@ -256,13 +278,13 @@ SELECT
 FROM
 (
     SELECT
-        toDate(h.hour) AS day, h.provider AS provider,
+        h.day AS day, h.provider AS provider,
         sum(h.calls)                            AS calls,
         sumIf(h.calls, h.outcome IN ${errors})  AS errors,
         ${cost h}                               AS cost_usd,
         sumMap(h.latency)                       AS latency,
         sumMap(h.first_token)                   AS first_token
-    FROM `${database}`.${of ai_hourly} AS h
+    FROM `${database}`.ai_days AS h
     WHERE h.provider != ''
     GROUP BY day, provider
 );
@@ -293,11 +315,11 @@ FROM
 
 CREATE OR REPLACE VIEW `${database}`.retries_saved ${on_cluster} AS
 SELECT
-    toDate(h.hour) AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
+    h.day AS day, h.org_id AS org_id, h.provider AS provider, h.model AS model,
     sum(h.calls)                                AS calls,
     sum(h.retried_calls)                        AS retried_calls,
     sum(h.saved_calls)                          AS saved_calls,
     sum(h.saved_calls) * 100 / sum(h.retried_calls) AS saved_percent
-FROM `${database}`.${of ai_hourly} AS h
+FROM `${database}`.ai_days AS h
 GROUP BY day, org_id, provider, model
 HAVING sum(h.retried_calls) > 0;

@@ -23,7 +23,7 @@ pub(crate) enum Grain {
 }
 
 const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl Pieces {
     /// Divides a stretch.

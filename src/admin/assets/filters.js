@@ -37,11 +37,11 @@ export function show(form, context, page) {
     h("span", { class: "hidden" }, "Remove the filter "), (NAMES[name] || name) + ": " + params.getAll(name).join(" or "), h("span", { "aria-hidden": "true" }, " ×"))),
     set.length > 1 ? h("a", { class: "chip reset", "data-key": "reset", href: link(Object.fromEntries(set.map((name) => [name, null]))) }, "Reset all") : null);
   form.querySelector("summary b").textContent = set.length ? ` (${set.length})` : "";
-  if (Date.now() - known > 60000) names(form, context);
 }
 
-/** The names to choose from: those with the most calls in the last weeks. */
-async function names(form, context) {
+/** The names to choose from: those with the most calls in the last weeks. Asked when the page is there, which would wait for them. */
+export async function offer(form, context) {
+  if (Date.now() - known < 60000) return;
   known = Date.now();
   const from = iso(Math.min(context.range.from, Date.now() - 7 * 86400000)).slice(0, 10);
   const ask = (by) => getIf(`/api/summary?by=${by}&from=${from}&sort=calls&lines=200&percentiles=false`, { rows: [] });

@@ -52,6 +52,7 @@ async function look(isAsked = false) {
     if (mine !== round) return;
     say("");
     byId("updated").textContent = "Updated " + new Date().toISOString().slice(11, 19);
+    if (page.filters) filters.offer(byId("filters"), context);
   } catch (error) {
     if (mine !== round) return;
     byId("page").querySelector(".loading")?.remove();

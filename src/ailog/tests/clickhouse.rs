@@ -286,6 +286,70 @@ fn a_table_of_a_former_version_is_brought_up_to_date_and_rows_wait_for_it() {
     rollups_equal_rows(engine, "former");
 }
 
+/// A database whose sums were by hour alone gets those of the days that are over; the others are
+/// read by hour until a day begins that the new sums see as a whole.
+#[test]
+#[ignore = "needs the ClickHouse engine; run by scripts/test"]
+fn days_before_the_sums_by_day_are_summed_up_and_none_is_read_in_part() {
+    let engine = Engine::shared();
+    let options = engine.apply("young_days");
+    let database = "young_days";
+    for name in ["VIEW young_days.ai_daily_mv", "TABLE young_days.ai_daily"] {
+        engine.query(&format!("DROP {name}"));
+    }
+    engine.query("DROP TABLE young_days.ai_daily_gaps");
+    engine.query(
+        "ALTER TABLE young_days.tollgate_migrations DELETE WHERE 1 SETTINGS mutations_sync = 2",
+    );
+    let insert = |times: &str, org: &str| {
+        engine.query(&format!(
+            "INSERT INTO young_days.ai_rows (id, created_at, org_id, model, provider, outcome, \
+             calls, latency_ms, first_token_ms, input_tokens, cost_usd) \
+             SELECT generateUUIDv4(), {times}, '{org}', concat('m-', toString(number % 3)), 'p', \
+             if(number % 7 = 0, 'timeout', 'ok'), 1, 100 + number * 7, number % 900, number, \
+             toDecimal64(number, 9) / 1000 FROM numbers(1000) \
+             SETTINGS max_partitions_per_insert_block = 0"
+        ));
+    };
+    let long_ago = "toDateTime64('2025-01-20 00:00:00', 3, 'UTC') + number * 2000";
+    let lately = "now64(3, 'UTC') - number * 240";
+    insert(long_ago, "old");
+    insert(lately, "new");
+
+    let dir = tempfile::tempdir().expect("dir");
+    let reader = Reader::open(&StoreKind::ClickHouse(options.clone()), dir.path()).expect("reader");
+    let by_hour = || reader.summary(0, i64::MAX, &[Dim::Day, Dim::Org, Dim::Caller]).expect("sums");
+    let by_day = || reader.summary(0, i64::MAX, &[Dim::Day, Dim::Org]).expect("sums");
+    let are_the_same = || {
+        let (mut hours, days) = (by_hour(), by_day());
+        for line in &mut hours {
+            assert_eq!(line.key.pop().as_deref(), Some(""), "there is one caller");
+        }
+        assert_eq!(days, hours);
+        days.iter().map(|line| line.calls).sum::<u64>()
+    };
+    assert!(schema(database).apply(&options).expect("applied").is_new);
+    assert_eq!(are_the_same(), 2_000);
+    rollups_equal_rows(engine, database);
+    let gap = "SELECT argMax(begin, written_at) = toDate(now('UTC')) - 1, \
+               argMax(end, written_at) = toDate(now('UTC')) + 2 FROM young_days.ai_daily_gaps";
+    assert_eq!(engine.query(gap), "1\t1", "(unless midnight came between)");
+    // Rows that come late count in both, and nothing is summed up twice.
+    insert(long_ago, "old");
+    insert(lately, "new");
+    assert!(!schema(database).apply(&options).expect("applied").is_new);
+    assert_eq!(are_the_same(), 4_000);
+    rollups_equal_rows(engine, database);
+    // The days that are over are read by day.
+    engine.query(
+        "ALTER TABLE young_days.ai_hourly DELETE WHERE org_id = 'old' SETTINGS mutations_sync = 2",
+    );
+    let old = |lines: &[crate::report::Summary]| {
+        lines.iter().filter(|line| line.key[1] == "old").map(|line| line.calls).sum::<u64>()
+    };
+    assert_eq!((old(&by_hour()), old(&by_day())), (0, 2_000));
+}
+
 /// A former version noted a range before it sent it, and ended before it knew whether the range was
 /// stored. Today's version sends the same range under the same token: its rows are there once, and
 /// so are they in the roll-ups, which were made of the table in between.
@@ -353,6 +417,20 @@ fn rollups_equal_rows(engine: &Engine, database: &str) {
     assert_eq!(sums("ai_hourly", "sum(row_count)"), sums("ai_rows", "count()"));
     let digests = "SELECT arraySum(mapValues(sumMap(latency))) = sum(row_count) FROM";
     assert_eq!(engine.query(&format!("{digests} {database}.ai_hourly")), "1");
+    let gap = format!("{database}.ai_daily_gaps");
+    let in_gap = format!(
+        "day >= (SELECT argMax(begin, written_at) FROM {gap}) AND \
+         day < (SELECT argMax(end, written_at) FROM {gap})"
+    );
+    let by_day = |table: &str, day: &str| {
+        engine.query(&format!(
+            "SELECT {day} AS day, org_id, model, provider, route, outcome, sum(row_count), \
+             sum(calls), sum(output_tokens), sum(cost_usd), sum(saved_by_cache_usd), \
+             sum(gateway_us), sumMap(latency), sumMap(first_token) FROM {database}.{table} \
+             WHERE NOT ({in_gap}) GROUP BY ALL ORDER BY ALL"
+        ))
+    };
+    assert_eq!(by_day("ai_daily", "day"), by_day("ai_hourly", "toDate(hour)"));
     let twice = "SELECT count() - uniqExact(id) FROM";
     assert_eq!(engine.query(&format!("{twice} {database}.ai_captures")), "0");
 }
@@ -370,11 +448,12 @@ fn the_schema_for_a_cluster_is_what_the_engine_understands() {
         // same.
         let tree = engine.query(&format!("EXPLAIN AST {statement}"));
         assert!(tree.contains("Query"), "{statement}\n{tree}");
-        assert!(statement.contains("ON CLUSTER 'main'"), "{statement}");
+        let is_insert = statement.starts_with("INSERT");
+        assert!(statement.contains("ON CLUSTER 'main'") != is_insert, "{statement}");
     }
     // A batch that is sent again within a week is dropped, whichever replica gets it, by the rows
     // and by every roll-up.
-    for name in ["ai_rows", "ai_captures", "ai_hourly", "ai_tags"] {
+    for name in ["ai_rows", "ai_captures", "ai_hourly", "ai_daily", "ai_tags"] {
         let path = format!("/replicated/{name}'");
         let table = statements.iter().find(|s| s.contains(&path)).expect("a table");
         for setting in [
@@ -441,7 +520,7 @@ fn on_a_cluster_views_and_reports_read_all_shards() {
     check_report(&reader, &rows);
     assert_eq!(reader.logs(&Filter::default(), 1_000).expect("logs").len(), 500);
     // No view and no report reads the part of one server alone.
-    for table in ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits"] {
+    for table in ["ai_rows", "ai_captures", "ai_hourly", "ai_daily", "ai_tags", "ai_limits"] {
         let views = format!(
             "SELECT name FROM system.tables WHERE database = 'wide' AND engine = 'View' AND name != \
              'ai_log' AND match(create_table_query, '{table}[^_a-z]')"
@@ -481,6 +560,7 @@ fn on_a_cluster_views_and_reports_read_all_shards() {
         );
     }
     assert_eq!(engine.query("SELECT sum(cost_usd) FROM wide.ai_hourly_all"), "500");
+    assert_eq!(engine.query("SELECT sum(cost_usd) FROM wide.ai_daily_all"), "500");
 }
 
 #[test]

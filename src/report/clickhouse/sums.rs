@@ -5,12 +5,12 @@
 use serde_json::{Map, Value};
 
 use super::LAST_MS;
-use crate::ailog::store::clickhouse::schema::percentile;
+use crate::ailog::store::clickhouse::schema::{gap_begin, gap_end, percentile};
 use crate::ailog::store::digest::bucket_sql;
 use crate::ailog::store::measures::MEASURES;
 use crate::money::parse_usd;
 use crate::report::days::Days;
-use crate::report::pieces::{Pieces, Stretch};
+use crate::report::pieces::{DAY_MS, Pieces, Stretch};
 use crate::report::query::{Dim, Figure, Part, Question, Spent, Summary, keys, shadow_sql};
 
 /// The figures of a summary.
@@ -39,6 +39,9 @@ pub(crate) type Bound = (String, Vec<String>);
 /// A table of sums, or of rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
+    Daily,
+    /// The days that are not in `ai_daily`.
+    HoursOfDays,
     Hourly,
     Rows,
 }
@@ -46,21 +49,24 @@ enum Source {
 impl Source {
     fn from(self, all: &str) -> String {
         match self {
-            Source::Hourly => format!("ai_hourly{all} AS h"),
+            Source::Daily => format!("ai_daily{all} AS d"),
+            Source::HoursOfDays | Source::Hourly => format!("ai_hourly{all} AS h"),
             Source::Rows => format!("ai_rows{all} AS r"),
         }
     }
 
     const fn alias(self) -> char {
         match self {
-            Source::Hourly => 'h',
+            Source::Daily => 'd',
+            Source::HoursOfDays | Source::Hourly => 'h',
             Source::Rows => 'r',
         }
     }
 
     const fn time(self) -> &'static str {
         match self {
-            Source::Hourly => "h.hour",
+            Source::Daily => "d.day",
+            Source::HoursOfDays | Source::Hourly => "h.hour",
             Source::Rows => "r.created_at",
         }
     }
@@ -71,6 +77,7 @@ impl Source {
         let before = |ms: i64| format!("{time} < {}", moment(ms));
         let moved = |offset: i32| format!("{time} + toIntervalSecond({offset})");
         match dim {
+            Dim::Day if self == Source::Daily => "toString(d.day)".to_owned(),
             Dim::Day => days.sql(before, |offset| format!("toString(toDate({}))", moved(offset))),
             Dim::Hour => days.sql(before, |offset| {
                 let zone = Days::zone(offset);
@@ -92,7 +99,9 @@ impl Source {
     /// A measure as a column.
     fn measure(self, name: &str) -> String {
         let sql = match self {
-            Source::Hourly => format!("h.{name}"),
+            Source::Daily | Source::HoursOfDays | Source::Hourly => {
+                format!("{}.{name}", self.alias())
+            }
             Source::Rows => MEASURES
                 .iter()
                 .find(|measure| measure.name == name)
@@ -102,6 +111,31 @@ impl Source {
         let scale = if name.ends_with("_usd") { ", 9" } else { "" };
         format!("{of}({sql}{scale})")
     }
+
+    /// The condition of a stretch.
+    fn within(self, (from, to): Stretch, all: &str) -> String {
+        let (begin, end) = (gap_begin(all), gap_end(all));
+        match self {
+            Source::Daily => format!(
+                "d.day >= {} AND d.day < {} AND (d.day < {begin} OR d.day >= {end})",
+                day(from),
+                day(to)
+            ),
+            Source::HoursOfDays => format!(
+                "{} AND toDate(h.hour) >= {begin} AND toDate(h.hour) < {end}",
+                Source::Hourly.within((from, to), all)
+            ),
+            Source::Hourly | Source::Rows => {
+                let time = self.time();
+                format!("{time} >= {} AND {time} < {}", moment(from), moment(to))
+            }
+        }
+    }
+}
+
+/// The day that begins at a moment; a date is of at most 16 bits.
+fn day(ms: i64) -> String {
+    format!("toDate({})", ms.div_euclid(DAY_MS).clamp(0, i64::from(u16::MAX)))
 }
 
 fn moment(ms: i64) -> String {
@@ -111,10 +145,15 @@ fn moment(ms: i64) -> String {
 /// All parts of a question with what `select` adds to the keys; `None` if there is none. `all` is
 /// the end of the tables' names.
 fn parts(question: &Question<'_>, all: &str, select: impl Fn(Source) -> String) -> Option<Bound> {
-    let mut pieces = Pieces::of(question.stretch, question.grain());
-    pieces.hours.append(&mut pieces.days);
+    let pieces = Pieces::of(question.stretch, question.grain());
+    let sources = [
+        (Source::Daily, &pieces.days),
+        (Source::HoursOfDays, &pieces.days),
+        (Source::Hourly, &pieces.hours),
+        (Source::Rows, &pieces.rows),
+    ];
     let (mut parts, mut values) = (Vec::new(), Vec::new());
-    for (source, stretches) in [(Source::Hourly, &pieces.hours), (Source::Rows, &pieces.rows)] {
+    for (source, stretches) in sources {
         for stretch in stretches {
             let select = (select(source), all);
             parts.push(part(source, *stretch, question, &select, &mut values));
@@ -125,7 +164,7 @@ fn parts(question: &Question<'_>, all: &str, select: impl Fn(Source) -> String) 
 
 fn part(
     source: Source,
-    (from, to): Stretch,
+    stretch: Stretch,
     question: &Question<'_>,
     (select, all): &(String, &str),
     values: &mut Vec<String>,
@@ -134,13 +173,8 @@ fn part(
     for (place, dim) in question.by.iter().enumerate() {
         sql.push_str(&format!("{} AS k{place}, ", source.dim(dim, question.days, values)));
     }
-    let time = source.time();
-    sql.push_str(&format!(
-        "{select} FROM {} WHERE {time} >= {} AND {time} < {}",
-        source.from(all),
-        moment(from),
-        moment(to)
-    ));
+    let (table, within) = (source.from(all), source.within(stretch, all));
+    sql.push_str(&format!("{select} FROM {table} WHERE {within}"));
     for (dim, wanted) in question.conditions() {
         let dim = source.dim(dim, question.days, values);
         sql.push_str(&format!(" AND {dim} IN ({})", vec!["?"; wanted.len()].join(", ")));
@@ -209,7 +243,10 @@ fn figure_of(source: Source, name: &str) -> String {
 /// The digests of a source as columns.
 fn digests_of(source: Source) -> String {
     let (latency, first) = match source {
-        Source::Hourly => ("h.latency".to_owned(), "h.first_token".to_owned()),
+        Source::Daily | Source::HoursOfDays | Source::Hourly => {
+            let alias = source.alias();
+            (format!("{alias}.latency"), format!("{alias}.first_token"))
+        }
         Source::Rows => {
             let digest = |column: &str| {
                 let bucket = bucket_sql(column, |by| format!("intDiv({column}, {by})"));

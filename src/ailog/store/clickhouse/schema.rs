@@ -8,7 +8,9 @@
 //! is added last. The retention of an existing table is changed only on request, because a shorter
 //! one deletes rows. Does not: delete rows.
 
+mod daily;
 mod former;
+mod repair;
 mod text;
 
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::ailog::store::digest::bucket_sql;
 use crate::ailog::store::measures::MEASURES;
 use crate::ailog::store::sqlite::layout::{self, Home};
 use crate::config::policy::ClickHouseOptions;
+pub(crate) use daily::{gap_begin, gap_end};
+pub(crate) use repair::{Repair, repairs};
 pub(crate) use text::{HOURLY_NAMES, percentile, type_of};
 use text::{
     capture_columns, definitions, last_column, listed, measure_columns, measure_sums, row_columns,
@@ -31,7 +35,7 @@ use text::{
 /// The number of the schema in `tollgate_migrations`: it grows with each version of the columns,
 /// and with `REVISION` when a script changes.
 const VERSION: u32 = REVISION + SCHEMA_VERSION as u32;
-const REVISION: u32 = 6;
+const REVISION: u32 = 7;
 
 /// The scripts that are applied, in order.
 const SCRIPTS: [&str; 3] = [
@@ -172,6 +176,7 @@ impl SchemaOptions {
             Some(engine) => is_replicated(engine),
             None => self.cluster.is_some(),
         };
+        self.fill_days(client).await.map_err(failed("the sums by day"))?;
         Ok(Applied { version: VERSION, is_new, retention_before, retention, is_replicated })
     }
 
@@ -237,6 +242,13 @@ impl SchemaOptions {
                     ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
                 listed(names, &["latency", "first_token", "newest"])
             }
+            "daily_of" => self.daily_of(),
+            "measures_of" => {
+                let named = |name: &str| format!("    {argument}.{name} AS {name}");
+                MEASURES.map(|measure| named(measure.name)).join(",\n")
+            }
+            "gap" if argument == "begin" => self.gap_of(gap_begin),
+            "gap" => self.gap_of(gap_end),
             "token" => format!("{:016x}", fastrand::u64(..)),
             "tags_of" => self.tags_of(argument),
             "tags_names" => listed(["day", "org_id", "tag", "value", "outcome"].into_iter(), &[]),
@@ -342,71 +354,6 @@ impl SchemaOptions {
     }
 }
 
-/// Gives a roll-up the sums of its rows.
-pub(crate) struct Repair {
-    /// Inserts the differences, where both have the same number of rows.
-    pub(crate) insert: String,
-    /// Counts the sums that have fewer rows than there are.
-    pub(crate) behind: String,
-}
-
-/// Repairs of all roll-ups for a stretch of time, whose whole hours and days are compared; `from`
-/// and `to` are SQL. The database is the current one. On a cluster `all` is [`all_of`] it: all
-/// shards are compared, and this one gets the differences, which are added up with the others.
-pub(crate) fn repairs(from: &str, to: &str, all: &str) -> [Repair; 2] {
-    let hourly_keys = ["hour"].into_iter().chain(HOURLY_NAMES).chain(["category", "priority"]);
-    let tag_keys = ["day", "org_id", "tag", "value", "outcome"];
-    let rows = format!("ai_rows{all} AS r");
-    let tags = format!("{rows} ARRAY JOIN CAST(r.tags, 'Array(Tuple(String, String))') AS t");
-    [
-        repair("ai_hourly", &hourly_keys.collect::<Vec<_>>(), &rows, (from, to, all)),
-        repair("ai_tags", &tag_keys, &tags, (from, to, all)),
-    ]
-}
-
-fn repair(rollup: &str, keys: &[&str], rows: &str, (from, to, all): (&str, &str, &str)) -> Repair {
-    let key = |name: &&str| match *name {
-        "hour" => "toStartOfHour(r.created_at) AS hour".to_owned(),
-        "day" => "toDate(r.created_at) AS day".to_owned(),
-        "tag" => "t.1 AS tag".to_owned(),
-        "value" => "t.2 AS value".to_owned(),
-        "category" | "priority" => format!("ifNull(r.{name}, '') AS {name}"),
-        name => format!("r.{name} AS {name}"),
-    };
-    let (unit, time) =
-        if keys[0] == "hour" { ("toStartOfHour", "hour") } else { ("toStartOfDay", "day") };
-    let listed = keys.join(", ");
-    let selected: Vec<String> = keys.iter().map(key).collect();
-    let of_rows = MEASURES.map(|m| format!("sum({}) AS r_{}", m.of_row("r"), m.name)).join(", ");
-    let of_sums = MEASURES.map(|m| format!("sum(h.{0}) AS h_{0}", m.name)).join(", ");
-    let sums_keys =
-        keys.iter().map(|key| format!("h.{key} AS {key}")).collect::<Vec<_>>().join(", ");
-    let joined = format!(
-        "(SELECT {}, {of_rows} FROM {rows} WHERE r.created_at >= {unit}({from}) \
-         AND r.created_at < {to} + toIntervalDay(1) AND {unit}(r.created_at) < {to} \
-         GROUP BY {listed}) AS a INNER JOIN (SELECT {sums_keys}, {of_sums} FROM {rollup}{all} AS h \
-         WHERE h.{time} >= {unit}({from}) AND h.{time} < {to} GROUP BY {listed}) AS b \
-         USING ({listed})",
-        selected.join(", ")
-    );
-    let differences = MEASURES.map(|m| format!("r_{0} - h_{0}", m.name)).join(", ");
-    let differs = MEASURES.map(|m| format!("r_{0} != h_{0}", m.name)).join(" OR ");
-    let names = listed_names(keys);
-    Repair {
-        insert: format!(
-            "INSERT INTO {rollup} {names} SELECT {listed}, {differences} FROM {joined} \
-             WHERE r_row_count = h_row_count AND ({differs}) SETTINGS async_insert = 0, \
-             insert_deduplication_token = 'repair-{:016x}', max_partitions_per_insert_block = 0",
-            fastrand::u64(..)
-        ),
-        behind: format!("SELECT count() AS n FROM {joined} WHERE r_row_count > h_row_count"),
-    }
-}
-
-fn listed_names(keys: &[&str]) -> String {
-    listed(keys.iter().copied(), &[])
-}
-
 /// The meaning of a statement's failure for the operator.
 fn failure(server: &ClickHouseOptions, what: &str, error: Error) -> ApplyError {
     match error {
@@ -433,12 +380,23 @@ const TTLS: &str = "ALTER TABLE `${database}`.ai_rows ${on_cluster} MODIFY TTL \
      toDateTime(created_at) + INTERVAL ${captures_days} DAY DELETE;\n\
      ALTER TABLE `${database}`.ai_hourly ${on_cluster} MODIFY TTL \
      hour + INTERVAL ${hourly_days} DAY DELETE;\n\
+     ALTER TABLE `${database}`.ai_daily ${on_cluster} MODIFY TTL \
+     day + INTERVAL ${hourly_days} DAY DELETE;\n\
      ALTER TABLE `${database}`.ai_tags ${on_cluster} MODIFY TTL \
      day + INTERVAL ${hourly_days} DAY DELETE;\n";
 
 /// The tables that a cluster also has over all its shards.
-const DISTRIBUTED: [&str; 7] =
-    ["ai_rows", "ai_captures", "ai_hourly", "ai_tags", "ai_limits", "policy_audit", "ai_log"];
+const DISTRIBUTED: [&str; 9] = [
+    "ai_rows",
+    "ai_captures",
+    "ai_hourly",
+    "ai_daily",
+    "ai_daily_gaps",
+    "ai_tags",
+    "ai_limits",
+    "policy_audit",
+    "ai_log",
+];
 
 /// The end of the names that are read: on a cluster, those over all shards.
 pub(crate) fn all_of(cluster: Option<&str>) -> &'static str {

@@ -1,4 +1,5 @@
-//! Divides the table of a former layout, in which `ai_log` had all columns.
+//! Divides the table of a former layout, in which `ai_log` had all columns. The sums by day
+//! come later (see `daily`).
 //!
 //! Guarantees: while it works, gateways cannot write: there is no `ai_log`, and `ai_rows` lacks a
 //! column. An interrupted division begins again with empty roll-ups, until the captured columns are
@@ -18,6 +19,9 @@ const DIVISION_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 /// The rows copied out of the former table. Partitions are days, and all of them go at once.
 const COPIES: &str = "TRUNCATE TABLE `${database}`.ai_captures ${on_cluster};\n\
      TRUNCATE TABLE `${database}`.ai_hourly ${on_cluster};\n\
+     DROP VIEW IF EXISTS `${database}`.ai_daily_mv ${on_cluster};\n\
+     TRUNCATE TABLE `${database}`.ai_daily ${on_cluster};\n\
+     TRUNCATE TABLE `${database}`.ai_daily_gaps ${on_cluster};\n\
      TRUNCATE TABLE `${database}`.ai_tags ${on_cluster};\n\
      INSERT INTO `${database}`.ai_captures (created_at, id, request, response) \
      SELECT r.created_at, r.id, r.request, r.response FROM `${database}`.ai_rows AS r \

@@ -20,6 +20,9 @@ pub(crate) const HOURLY_NAMES: [&str; 9] = [
     "limited_by",
 ];
 
+/// The names by which `ai_daily` divides the rows of a day.
+pub(crate) const DAILY_NAMES: [&str; 5] = ["org_id", "model", "provider", "route", "outcome"];
+
 /// The columns of `ai_rows` but the last.
 pub(crate) fn row_columns() -> Vec<&'static Column> {
     let last = last_column().name;
