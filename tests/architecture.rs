@@ -668,6 +668,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("promtool(", "Prometheus"),
     ("var(\"TOLLGATE_TEXTS\")", "a folder of texts"),
     ("page/walk.py", "Chromium"),
+    ("page/oidc.py", "Chromium"),
     ("terminal/top.py", "Python"),
     ("\"checks.py\"", "Helm's SDK and hadolint"),
     ("\"image.py\"", "buildah and podman"),
