@@ -4,6 +4,7 @@ mod aws;
 mod azure;
 mod google;
 mod live;
+mod way_out;
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,8 @@ pub enum Manner {
     Babbles,
 }
 
-/// A proxy on a port of its own. Every target is the same address, whatever its name.
+/// A proxy on a port of its own. Every target is the same address, whatever its name, or the one
+/// that was asked for.
 pub struct Proxy {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -30,7 +31,8 @@ pub struct Proxy {
 
 struct Shared {
     manner: Mutex<Manner>,
-    target: SocketAddr,
+    /// None: the one that a client asks for.
+    target: Option<SocketAddr>,
     /// The heads of requests to the proxy itself.
     heads: Mutex<Vec<String>>,
     /// All that its clients have sent.
@@ -40,8 +42,17 @@ struct Shared {
 }
 
 impl Proxy {
-    /// A proxy that serves.
+    /// A proxy that serves, and whose only target this is.
     pub fn towards(target: SocketAddr) -> Proxy {
+        Proxy::start(Some(target))
+    }
+
+    /// A proxy that serves, and whose targets are addresses that its clients ask for.
+    pub fn to_all() -> Proxy {
+        Proxy::start(None)
+    }
+
+    fn start(target: Option<SocketAddr>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -106,7 +117,7 @@ impl Shared {
             Manner::Closes => return None,
             Manner::Babbles => return client.write_all(b"220 mail.example ready\r\n").ok(),
         }
-        let mut server = TcpStream::connect(self.target).ok()?;
+        let mut server = TcpStream::connect(self.target.or_else(|| asked(&head))?).ok()?;
         if head.starts_with("CONNECT ") {
             let answer = b"HTTP/1.1 200 Connection established\r\nproxy-agent: double\r\n\r\n";
             let piece = if manner == Manner::ServesSlowly { 1 } else { answer.len() };
@@ -133,4 +144,11 @@ impl Shared {
         }
         server.shutdown(Shutdown::Write).ok()
     }
+}
+
+/// The address in the first line of a request.
+fn asked(head: &str) -> Option<SocketAddr> {
+    let target = head.split(' ').nth(1)?;
+    let authority = target.strip_prefix("http://").unwrap_or(target);
+    authority.split('/').next()?.parse().ok()
 }
