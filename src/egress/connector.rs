@@ -158,7 +158,7 @@ async fn tunnel(
     let host = target.host().unwrap_or_default();
     let authority = format!("{host}:{}", target.port_u16().unwrap_or(443));
     let failed = |fault, reason| NoConnection::Tunnel { proxy: proxy.shown(), fault, reason };
-    let authorization = proxy.authorization.reveal();
+    let authorization = proxy.access.authorization();
     let opened = tunnel::open(&mut carrier, &authority, &authorization);
     match timeout_at(deadline, opened).await {
         Ok(Ok(read)) => Ok(Rewound::new(read, carrier)),

@@ -360,7 +360,7 @@ fn forwarded_with(egress: &Egress, target: &Uri) -> Option<HeaderValue> {
     if target.scheme() != Some(&Scheme::HTTP) {
         return None;
     }
-    let authorization = egress.proxies().of(target)?.authorization.reveal();
+    let authorization = egress.proxies().of(target)?.access.authorization();
     if authorization.is_empty() {
         return None;
     }

@@ -15,8 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
 
 use crate::ids::Secret;
+
+const CONTROL: &str = "a proxy whose user or password has a control character; give text";
 
 /// A proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +29,16 @@ pub struct ProxyAddress {
     /// A name or an address; IPv6 in brackets.
     pub host: String,
     pub port: u16,
-    /// Value of `Proxy-Authorization`; empty without a user.
-    pub authorization: Secret,
+    pub access: ProxyAccess,
+}
+
+/// The user at a proxy. Without one, both are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyAccess {
+    /// It has no colon.
+    user: String,
+    /// Its text may change while it is in use.
+    password: Secret,
 }
 
 /// The targets that are reached without a proxy.
@@ -91,8 +102,8 @@ impl ProxyAddress {
         if host.is_empty() || (host.starts_with('[') && address(host).is_none()) {
             return Err(wrong);
         }
-        let authorization = user.map(authorization).transpose()?.unwrap_or_default();
-        Ok(ProxyAddress { is_tls, host: host.to_owned(), port, authorization })
+        let access = user.map(ProxyAccess::parse).transpose()?.unwrap_or_default();
+        Ok(ProxyAddress { is_tls, host: host.to_owned(), port, access })
     }
 
     /// The address without user and password.
@@ -102,22 +113,57 @@ impl ProxyAddress {
     }
 }
 
-/// `Basic`, with user and password decoded from their form in a URL.
-fn authorization(user: &str) -> Result<Secret, &'static str> {
-    let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let decoded = |text: &str| {
-        let text = percent_decode_str(text).decode_utf8();
-        let text = text.map_err(|_| "a proxy whose user or password is not UTF-8; give UTF-8")?;
-        if text.contains(char::is_control) {
-            return Err("a proxy whose user or password has a control character; give text");
+impl ProxyAccess {
+    /// A user with a password, neither of them encoded.
+    ///
+    /// # Errors
+    /// `reason; remedy`, without any part of the text.
+    pub fn new(user: &str, password: Secret) -> Result<ProxyAccess, &'static str> {
+        if user.contains(':') {
+            return Err(
+                "a proxy whose user has a colon, which HTTP cannot carry; give another user",
+            );
         }
-        Ok(text.into_owned())
-    };
-    let (user, password) = (decoded(user)?, decoded(password)?);
-    if user.contains(':') {
-        return Err("a proxy whose user has a colon, which HTTP cannot carry; give another user");
+        if user.contains(char::is_control) {
+            return Err(CONTROL);
+        }
+        Ok(ProxyAccess { user: user.to_owned(), password })
     }
-    Ok(Secret::new(&["Basic ", &STANDARD.encode([&user, ":", &password].concat())].concat()))
+
+    /// Reads `user[:password]`, in their form in a URL.
+    fn parse(text: &str) -> Result<ProxyAccess, &'static str> {
+        let (user, password) = text.split_once(':').unwrap_or((text, ""));
+        let decoded = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8();
+            let text =
+                text.map_err(|_| "a proxy whose user or password is not UTF-8; give UTF-8")?;
+            if text.contains(char::is_control) { Err(CONTROL) } else { Ok(text.into_owned()) }
+        };
+        ProxyAccess::new(&decoded(user)?, Secret::new(&decoded(password)?))
+    }
+
+    /// Whether there is neither a user nor a password.
+    pub fn is_empty(&self) -> bool {
+        self.user.is_empty() && self.password.is_empty()
+    }
+
+    /// The value of `Proxy-Authorization` with the password of now; empty without a user.
+    pub fn authorization(&self) -> Zeroizing<String> {
+        if self.is_empty() {
+            return Zeroizing::default();
+        }
+        let both = Zeroizing::new([&self.user, ":", &*self.password.reveal()].concat());
+        Zeroizing::new(["Basic ", &Zeroizing::new(STANDARD.encode(&*both))].concat())
+    }
+
+    /// All that tells it from others: another content of a file is the same access.
+    fn identity(&self, mut tell: impl FnMut(&[u8])) {
+        tell(self.user.as_bytes());
+        match self.password.file() {
+            Some(path) => tell(path.as_os_str().as_encoded_bytes()),
+            None => tell(self.password.reveal().as_bytes()),
+        }
+    }
 }
 
 impl NoProxy {
@@ -285,7 +331,7 @@ impl Proxies {
                 continue;
             };
             tell(proxy.shown().as_bytes());
-            tell(proxy.authorization.reveal().as_bytes());
+            proxy.access.identity(&mut tell);
         }
         tell(if self.no_proxy.is_all { b"*" } else { b"" });
         tell(self.no_proxy.entries.join(",").as_bytes());

@@ -248,6 +248,15 @@ fn a_variable_or_an_address_that_cannot_be_used_ends_the_start() {
         ("proxy: \"http://corp:hu sh@proxy\"", "providers.openai.proxy: "),
         ("proxy: \"socks5://proxy:1080\"", "providers.openai.proxy: "),
         ("proxy: sometimes", "providers.openai.proxy: neither env, none nor a URL"),
+        (
+            "proxy: {url: \"http://corp:hush@proxy\"}",
+            "providers.openai.proxy.url: has a user; give it by `username` and `password`",
+        ),
+        (
+            "proxy: {url: \"http://proxy\", username: \"a:b\"}",
+            "providers.openai.proxy.username: a proxy whose user has a colon",
+        ),
+        ("proxy: {username: a}", "providers.openai.proxy: `url` is missing"),
         ("no_proxy: [\"a, b\"]", "providers.openai.no_proxy[0]: "),
         ("ca_file: none.pem", "providers.openai.ca_file: `none.pem` cannot be read"),
         ("ca_file: all.yaml", "providers.openai.ca_file: "),

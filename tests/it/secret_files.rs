@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::support::{
-    Gateway, Provider, SECRET, Setup, chat, eventually, jwt, sign, step, tollgate,
+    Gateway, Provider, Proxy, SECRET, Setup, chat, eventually, jwt, secure, sign, step, tollgate,
 };
 
 /// Writes a file in one move.
@@ -219,6 +221,58 @@ fn the_password_of_clickhouse_is_replaced_while_rows_are_sent() {
     put(&file, "the second password");
     arrives("the second password");
     assert!(!gateway.printed().contains("second password"), "{}", gateway.printed());
+}
+
+#[test]
+fn the_password_of_a_proxy_is_replaced_while_calls_run() {
+    let provider = Provider::start();
+    // A new connection for each call.
+    let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"},
+            "finish_reason": "stop"}]});
+    let headers = [("content-type", "application/json"), ("connection", "close")];
+    provider.always(step::with_headers(200, &headers, answer.to_string().as_bytes()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    for (tls, expected) in [(true, "CONNECT "), (false, "POST http://")] {
+        put(&file, "number one\n");
+        let proxy = Proxy::to_all();
+        let (base, ca) = if tls {
+            let secured = secure::in_front_of(provider.address, "provider.pem");
+            (format!("https://{secured}"), secure::file("provider-ca.pem"))
+        } else {
+            (format!("http://{}", provider.address), secure::file("ca.pem"))
+        };
+        let keys = format!(
+            "openai: {{base_url: \"{base}/v1\", api_key: sk-key, ca_file: \"{}\", proxy: {{url: \
+             \"http://{}\", username: corp, password: {{file: \"{}\"}}}}}}",
+            ca.display(),
+            proxy.address,
+            file.display()
+        );
+        let gateway = Setup::new(&provider).section("providers", &keys).start();
+        let arrives = |password: &str| {
+            let value = STANDARD.encode(format!("corp:{password}"));
+            let line = format!("proxy-authorization: Basic {value}\r\n");
+            eventually(password, || {
+                let last = proxy.heads().pop()?;
+                (last.starts_with(expected) && last.contains(&line)).then_some(())
+            });
+        };
+        under_load(&gateway, || {
+            arrives("number one");
+            put(&file, "number two");
+            arrives("number two");
+            // An empty file leaves the one before in force.
+            fs::write(&file, "").unwrap();
+            eventually("the empty file", || {
+                gateway.config().to_string().contains("is empty").then_some(())
+            });
+            arrives("number two");
+        });
+        let shown = gateway.config().to_string() + &gateway.printed();
+        assert!(shown.contains("corp") && !shown.contains("number "), "{shown}");
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::super::reader::place::{Place, Problems};
 use super::super::reader::shape::At;
-use super::super::sections::RawProvider;
+use super::super::sections::{ProxySource, RawProvider, RawProxy};
 use crate::egress::Egress;
-use crate::egress::rules::{NoProxy, Proxies, ProxyAddress, WrongVariable};
+use crate::egress::rules::{NoProxy, Proxies, ProxyAccess, ProxyAddress, WrongVariable};
 use crate::egress::trust::{ClientTls, TlsFiles};
 
 /// The proxies that the environment names.
@@ -51,14 +51,18 @@ pub(crate) fn of(
 
 /// The proxies of a destination.
 pub(crate) fn proxies(
-    given: &At<String>,
+    given: &At<ProxySource>,
     except: NoProxy,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Proxies {
-    match given.trim() {
+    let text = match &given.value {
+        ProxySource::Text(text) => text.trim(),
+        ProxySource::Apart(raw) => return apart(raw, except, problems),
+    };
+    match text {
         "none" => Proxies::default(),
-        "env" => by_environment(given, environment, except, problems),
+        "env" => by_environment(&given.at, environment, except, problems),
         address if address.contains("://") => match ProxyAddress::parse(address) {
             Ok(proxy) => Proxies::only(proxy, except),
             Err(reason) => wrong(&given.at, reason, problems),
@@ -71,13 +75,30 @@ pub(crate) fn proxies(
     }
 }
 
+/// A proxy whose user and password are not in its address.
+fn apart(raw: &RawProxy, except: NoProxy, problems: &mut Problems) -> Proxies {
+    let mut proxy = match ProxyAddress::parse(&raw.url) {
+        Ok(proxy) => proxy,
+        Err(reason) => return wrong(&raw.url.at, reason, problems),
+    };
+    if !proxy.access.is_empty() {
+        let text = "has a user; give it by `username` and `password`";
+        return wrong(&raw.url.at, text, problems);
+    }
+    match ProxyAccess::new(&raw.username, raw.password.value.clone()) {
+        Ok(access) => proxy.access = access,
+        Err(reason) => return wrong(&raw.username.at, reason, problems),
+    }
+    Proxies::only(proxy, except)
+}
+
 fn wrong(at: &Place, reason: &str, problems: &mut Problems) -> Proxies {
     problems.add(at, reason);
     Proxies::default()
 }
 
 fn by_environment(
-    at: &At<String>,
+    at: &Place,
     environment: &Environment,
     more: NoProxy,
     problems: &mut Problems,
@@ -86,7 +107,7 @@ fn by_environment(
         Ok(proxies) => proxies.clone().without(more),
         Err(WrongVariable { name, reason }) => {
             // A command that calls no provider does not need it.
-            problems.unresolved(&at.at, format!("the environment variable {name} is {reason}"));
+            problems.unresolved(at, format!("the environment variable {name} is {reason}"));
             Proxies::default()
         }
     }

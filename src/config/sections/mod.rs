@@ -12,6 +12,7 @@ mod auth;
 mod cache;
 mod cors;
 mod credentials;
+mod egress;
 mod gateway;
 mod intent;
 mod limits;
@@ -43,6 +44,7 @@ pub(crate) use auth::{RawAuth, RawJwt, RawKey};
 pub(crate) use cache::RawCache;
 pub(crate) use cors::RawCors;
 pub(crate) use credentials::{AuthCredentials, AuthType, RawProviderAuth};
+pub(crate) use egress::{ProxySource, RawProxy};
 pub(crate) use gateway::{
     LimitsStoreSource, PlaceholderSecret, RawClickHouse, RawGateway, RawRedis, Store,
 };

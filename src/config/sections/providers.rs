@@ -3,7 +3,7 @@
 use super::super::reader::node::{Name, Node, Value};
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Kind, Section, Shape, scalar, section, words};
-use super::{RawProviderAuth, RawTargetTimeouts};
+use super::{ProxySource, RawProviderAuth, RawTargetTimeouts};
 use crate::ids::Secret;
 use std::path::PathBuf;
 use tollgate_wire::translate::model::{ForcedTool, Overrides, Sampling, ThinkingForm};
@@ -120,9 +120,10 @@ section! {
         /// Request headers that are forwarded, redacted, in addition to the common ones.
         forward_headers: Vec<At<String>> => check = "[]";
         /// Proxy of its connections: env (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`,
-        /// read at start), none, or http(s)://[user:password@]host:port. An https `base_url` is
-        /// reached through a tunnel (CONNECT), of which the proxy sees the host only.
-        proxy: String => check = "env";
+        /// read at start), none, http(s)://[user:password@]host:port, or the mapping {url, username,
+        /// password}, whose password may be in a file. An https `base_url` is reached through a
+        /// tunnel (CONNECT), of which the proxy sees the host only.
+        proxy: ProxySource => check = "env";
         /// Hosts that are reached without the proxy, by the rules of curl's `NO_PROXY`: a domain with
         /// its subdomains, an address, a network such as 10.0.0.0/8, or `*` alone. With `proxy: env`
         /// they are added to those of the variable.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::super::reader::node::Node;
 use super::super::reader::place::Problems;
 use super::super::reader::shape::{At, Named, Shape, Size, section, words};
+use super::ProxySource;
 use crate::ids::Secret;
 
 words! {
@@ -53,9 +54,9 @@ section! {
         /// Log that is kept for a collector that is away. Above it, the oldest spans are dropped and
         /// counted.
         backlog_bytes: Size = "1GiB" in 1 << 20..=1 << 44;
-        /// Way to the collector: env (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), none, or the URL of a
-        /// proxy.
-        proxy: String => check = "env";
+        /// Way to the collector: env (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), none, the URL of a proxy,
+        /// or {url, username, password}.
+        proxy: ProxySource => check = "env";
         /// PEM file with the authorities of the collector's certificate, instead of the machine's.
         ca_file: Option<PathBuf> => check = "null";
         /// PEM file with the gateway's certificate, for collectors that ask for one.

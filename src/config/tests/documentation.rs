@@ -10,8 +10,9 @@ const OF_OTHERS: &str = "scrape_configs:";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Files of secrets that the examples name.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 9] = [
     "openai_api_key",
+    "proxy_password",
     "jwt",
     "jwt_new",
     "jwt_old",

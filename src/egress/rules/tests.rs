@@ -89,7 +89,7 @@ fn addresses_of_proxies() {
     ] {
         let proxy = ProxyAddress::parse(text).expect(text);
         assert_eq!(
-            (proxy.shown().as_str(), &*proxy.authorization.reveal()),
+            (proxy.shown().as_str(), &**proxy.access.authorization()),
             (shown, authorization)
         );
         assert!(!format!("{proxy:?}").contains("Basic"));
