@@ -636,11 +636,14 @@ fn the_pure_crates_depend_on_no_io() {
 /// Words of a test that uses something which may be missing, and its name in the reason for which a
 /// plain `cargo test` ignores that test.
 const SERVICES: &[(&str, &str)] = &[
+    ("ZooKeeper::start()", "ZooKeeper"),
+    ("RedisNode::valkey(", "Valkey"),
     ("Redis::start()", "redis-server"),
     ("RedisCluster::start()", "redis-server"),
     ("RedisNode::start(", "redis-server"),
     ("RedisSentinels::start()", "redis-server"),
     ("Engine::start(", "the ClickHouse engine"),
+    ("Engine::start_with(", "the ClickHouse engine"),
     ("Engine::own()", "the ClickHouse engine"),
     ("Engine::shared()", "the ClickHouse engine"),
     ("Server::start(", "clickhouse-server"),
@@ -678,6 +681,7 @@ const SERVICES: &[(&str, &str)] = &[
 /// What takes long to install, or much room, or is not the same everywhere: the tests that need it
 /// are run by hand.
 const BY_HAND: &[&str] = &[
+    "ZooKeeper",
     "LlamaIndex",
     "Claude Code",
     "Codex",

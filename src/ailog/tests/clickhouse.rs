@@ -528,6 +528,24 @@ fn on_a_cluster_views_and_reports_read_all_shards() {
         assert_eq!(engine.query(&views), "", "{table}");
     }
 
+    // `check --live` reads what reports read, and names what is missing there.
+    let tried = |options: &ClickHouseOptions| {
+        let tried = crate::ailog::store::clickhouse::trial::trial(options);
+        let runtime = crate::ailog::store::clickhouse::runtime().expect("runtime");
+        runtime.block_on(tried).map_err(|unusable| unusable.reason)
+    };
+    let note = tried(&options).expect("it can be used");
+    assert!(note.contains("ai_rows is no replicated table"), "{note}");
+    let unknown = ClickHouseOptions { cluster: "others".to_owned(), ..options.clone() };
+    let reason = tried(&unknown).expect_err("an unknown cluster");
+    assert!(reason.contains("knows no cluster `others`; correct"), "{reason}");
+    let made = engine.query("SHOW CREATE TABLE wide.ai_log_all FORMAT TSVRaw");
+    engine.query("DROP TABLE wide.ai_log_all");
+    let reason = tried(&options).expect_err("a missing table");
+    assert!(reason.contains("ai_log_all") && reason.contains("clickhouse apply"), "{reason}");
+    engine.query(&made);
+    assert!(tried(&options).is_ok());
+
     // Costs are computed again; the statements are those of a cluster.
     let before = engine.query("SELECT sum(cost_usd) FROM wide.ai_rows");
     let mut change = crate::report::cluster_statements("wide", "costs", "logs").into_iter();

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::clickhouse::error::Error as ClickHouseError;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value as Json, json};
@@ -22,7 +21,7 @@ use crate::config::policy::{
     Accept, ClickHouseOptions, JwksSource, LimitsStore, Policy, Provider, RedisOptions, StoreKind,
 };
 use crate::egress::Egress;
-use crate::limit::redis::Shared;
+use crate::limit::redis::{self, NoLink, Shared};
 use crate::metrics::Metrics;
 use crate::upstream::Upstream;
 use crate::upstream::probe::Probe;
@@ -207,43 +206,37 @@ async fn probe(
     }
 }
 
-/// Whether ClickHouse answers, and has the columns of today.
+/// Whether the servers of ClickHouse can be used, as gateways and reports use them.
 async fn rows(options: &ClickHouseOptions) -> Probe {
-    let client = clickhouse::client(options).await;
-    let failed = |error: ClickHouseError| {
-        let text = error.to_string();
-        let code = match clickhouse::exception_code(&text) {
-            Some(192..=194 | 516) => "key_refused",
-            Some(_) => "protocol",
-            None => "connect",
-        };
-        Probe::new(
-            code,
-            text.lines().next().unwrap_or_default().chars().take(200).collect::<String>(),
-        )
-    };
-    if let Err(error) = client.query("SELECT 1").fetch_one::<u8>().await {
-        return failed(error);
-    }
-    let columns = "SELECT name FROM system.columns WHERE database = ? AND table = 'ai_log'";
-    let columns = client.query(columns).bind(&options.database).fetch_all::<String>().await;
-    let columns = match columns {
-        Ok(columns) => columns,
-        Err(error) => return failed(error),
-    };
-    let wanted = crate::ailog::columns::COLUMNS.iter().map(|column| column.name);
-    let missing: Vec<&str> = wanted.filter(|name| !columns.iter().any(|has| has == name)).collect();
-    match missing.as_slice() {
-        [] => Probe::new("ok", ""),
-        missing => {
-            let text = format!("{} missing; run tollgate clickhouse apply", missing.join(", "));
-            Probe::new("schema_missing", text)
+    use clickhouse::trial::{Cause, Unusable, trial};
+    match trial(options).await {
+        Ok(warning) => Probe::new("ok", warning),
+        Err(Unusable { cause, reason }) => {
+            let code = match cause {
+                Cause::Connect => "connect",
+                Cause::Tls => "tls",
+                Cause::Late => "timeout",
+                Cause::User => "key_refused",
+                Cause::Schema => "schema_missing",
+                Cause::Server => "protocol",
+            };
+            Probe::new(code, reason)
         }
     }
 }
 
 /// Whether the store of limits can be used, as a gateway uses it.
 async fn limits(options: &RedisOptions, metrics: Arc<Metrics>, clock: Clock) -> Probe {
+    if let Err(NoLink { cause, reason }) = redis::diagnose(options).await {
+        let code = match cause {
+            redis::Cause::Connect => "connect",
+            redis::Cause::Tls => "tls",
+            redis::Cause::Late => "timeout",
+            redis::Cause::User => "key_refused",
+            redis::Cause::Server => "protocol",
+        };
+        return Probe::new(code, reason);
+    }
     let (shared, outbox) = Shared::new(options, metrics, clock);
     let stop = CancellationToken::new();
     let run = Arc::clone(&shared).run(outbox, stop.clone());
@@ -253,12 +246,13 @@ async fn limits(options: &RedisOptions, metrics: Arc<Metrics>, clock: Clock) -> 
         }
     };
     // A little less than the whole time, so that the reason is told.
-    let is_up = tokio::time::timeout(PROBE_MAX.mul_f32(0.9), is_up);
+    let is_up = tokio::time::timeout(PROBE_MAX.mul_f32(0.6), is_up);
     tokio::select! {
         () = run => Probe::new("connect", "the connection ended"),
         is_up = is_up => match is_up {
             Ok(()) => Probe::new("ok", ""),
-            Err(_) => Probe::new("connect", "it does not answer, or refuses its user"),
+            Err(_) => Probe::new("connect", "not every slot of the cluster has a master that can \
+                be asked"),
         },
     }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue as _, Value};
+use redis::{FromRedisValue as _, RedisError, Value};
 use tokio::task::JoinSet;
 
-use super::dial;
+use super::dial::{self, Link};
 use super::servers::Servers;
 use super::table::{Node, SLOTS, Table, UNOWNED};
 use crate::config::policy::RedisAddress;
@@ -32,10 +32,10 @@ const NODES_MAX: usize = 1_024;
 
 /// A stretch of slots, its master, and the addresses of the replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stretch {
-    from: u16,
-    to: u16,
-    master: RedisAddress,
+pub struct Stretch {
+    pub from: u16,
+    pub to: u16,
+    pub master: RedisAddress,
     replicas: Vec<RedisAddress>,
 }
 
@@ -96,7 +96,8 @@ async fn ask_anew(servers: &Servers, address: &RedisAddress) -> Option<Vec<Stret
     let patience = servers.options.timeout.saturating_mul(2);
     let link = match tokio::time::timeout(patience, dialling).await {
         Ok(Ok(link)) => link,
-        Ok(Err(reason)) => {
+        Ok(Err(no_link)) => {
+            let reason = no_link.reason;
             tracing::debug!(
                 event = "limits_node_away",
                 server = %address, reason, "a node of the cluster is away");
@@ -110,14 +111,11 @@ async fn ask_anew(servers: &Servers, address: &RedisAddress) -> Option<Vec<Stret
 async fn ask(
     servers: &Servers,
     host: String,
-    mut connection: MultiplexedConnection,
+    connection: MultiplexedConnection,
 ) -> Option<Vec<Stretch>> {
-    let mut command = redis::cmd("CLUSTER");
-    command.arg("SLOTS");
-    let asking = command.query_async::<Value>(&mut connection);
-    let answer = match tokio::time::timeout(servers.options.timeout, asking).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
+    match slots_of(connection, &host, servers.options.timeout).await {
+        Ok(slots) => Some(slots),
+        Err(Some(error)) => {
             let reason = dial::reason(&error, &servers.options.servers);
             tracing::warn!(
                 event = "limits_slots_untold",
@@ -125,11 +123,37 @@ async fn ask(
                 reason,
                 "a node does not tell the cluster's slots"
             );
-            return None;
+            None
         }
-        Err(_) => return None,
-    };
-    stretches(answer, &host)
+        Err(None) => None,
+    }
+}
+
+/// The slots as a node tells them.
+///
+/// # Errors
+/// Its error; `None` if it does not answer in time, or in an unknown form.
+pub async fn slots(
+    link: &Link,
+    own_host: &str,
+    patience: Duration,
+) -> Result<Vec<Stretch>, Option<RedisError>> {
+    slots_of(link.connection(), own_host, patience).await
+}
+
+async fn slots_of(
+    mut connection: MultiplexedConnection,
+    own_host: &str,
+    patience: Duration,
+) -> Result<Vec<Stretch>, Option<RedisError>> {
+    let mut command = redis::cmd("CLUSTER");
+    command.arg("SLOTS");
+    let asking = command.query_async::<Value>(&mut connection);
+    match tokio::time::timeout(patience, asking).await {
+        Ok(Ok(answer)) => stretches(answer, own_host).ok_or(None),
+        Ok(Err(error)) => Err(Some(error)),
+        Err(_) => Err(None),
+    }
 }
 
 /// `CLUSTER SLOTS`: from, to, master, replicas …; each of them host, port, id, ….

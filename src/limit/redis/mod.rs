@@ -20,6 +20,7 @@
 //! pipeline.
 
 mod cluster;
+mod diagnosis;
 mod dial;
 mod items;
 mod lease;
@@ -47,6 +48,8 @@ use crate::config::policy::{RedisMode, RedisOptions};
 use crate::digest::{hex, sha256};
 use crate::ids::OrgId;
 use crate::metrics::Metrics;
+pub use diagnosis::diagnose;
+pub use dial::{Cause, NoLink};
 use items::{After, Item, Part};
 use lease::{Leases, Look};
 pub use outbox::Outbox;

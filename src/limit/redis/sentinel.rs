@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::dial::{self, Link};
+use super::dial::{self, Cause, Link, NoLink};
 use super::servers::Servers;
 use super::table::{Node, Table};
-use crate::config::policy::RedisAddress;
+use crate::config::policy::{RedisAddress, RedisOptions};
 
 /// How often each sentinel is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -103,7 +103,7 @@ async fn ask_always(
             Ok(Ok(link)) => {
                 let mut last = None;
                 loop {
-                    match ask(&servers, &link).await {
+                    match ask(&servers.options, &link).await {
                         Ok(answer) => {
                             told = false;
                             // Only a change, or a switch that goes on, says something.
@@ -114,12 +114,12 @@ async fn ask_always(
                             }
                             last = Some(answer);
                         }
-                        Err(reason) => break reason,
+                        Err(no_link) => break no_link.reason,
                     }
                     tokio::time::sleep(ASK_EVERY).await;
                 }
             }
-            Ok(Err(reason)) => reason,
+            Ok(Err(no_link)) => no_link.reason,
             Err(_) => "no answer".to_owned(),
         };
         if !told {
@@ -132,22 +132,39 @@ async fn ask_always(
     }
 }
 
-async fn ask(servers: &Servers, link: &Link) -> Result<Told, String> {
-    let options = &servers.options;
+/// The master that a sentinel names.
+///
+/// # Errors
+/// It names none.
+pub async fn master(options: &RedisOptions, link: &Link) -> Result<RedisAddress, NoLink> {
+    ask(options, link).await.map(|told| told.master)
+}
+
+async fn ask(options: &RedisOptions, link: &Link) -> Result<Told, NoLink> {
     let mut command = redis::cmd("SENTINEL");
     command.arg("MASTER").arg(&options.master);
     let mut connection = link.connection();
     let asking = command.query_async::<HashMap<String, String>>(&mut connection);
     let answer = tokio::time::timeout(options.timeout.saturating_mul(2), asking).await;
-    let answer = answer.map_err(|_| "no answer".to_owned())?;
+    let no = |cause, reason: String| NoLink { cause, reason };
+    let answer = answer.map_err(|_| no(Cause::Late, "no answer".to_owned()))?;
     let fields = answer.map_err(|error| {
-        if error.to_string().contains("No such master") {
-            format!("it knows no master `{}`; correct `master`", options.master)
+        let text = error.to_string();
+        if text.contains("No such master") {
+            let reason = format!("it knows no master `{}`; correct `master`", options.master);
+            no(Cause::Server, reason)
+        } else if text.contains("unknown command") {
+            let reason = "it is no sentinel; give the sentinels' addresses in `urls`, with their \
+                          port (26379)";
+            no(Cause::Server, reason.to_owned())
         } else {
-            dial::reason(&error, &options.sentinels)
+            NoLink {
+                reason: dial::reason(&error, &options.sentinels),
+                ..NoLink::of(&error, &options.sentinels)
+            }
         }
     })?;
-    read(&fields).ok_or_else(|| "an answer in an unknown form".to_owned())
+    read(&fields).ok_or_else(|| no(Cause::Server, "an answer in an unknown form".to_owned()))
 }
 
 /// `SENTINEL MASTER`

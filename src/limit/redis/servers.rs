@@ -131,13 +131,17 @@ impl Servers {
             match self.connect(node).await {
                 Ok(link) => {
                     told = false;
-                    node.connected(link);
+                    let link = node.connected(link);
+                    let since = Instant::now();
                     node.tried.cancel();
                     self.note();
                     tracing::info!(
                         event = "limits_store_connected",
                         server = %node.address, "the limits store is connected");
-                    node.broken.notified().await;
+                    self.until_broken(node, &link).await;
+                    if since.elapsed() > RECONNECT_EVERY {
+                        continue;
+                    }
                 }
                 Err(reason) if !told => {
                     told = true;
@@ -147,6 +151,19 @@ impl Servers {
             }
             node.tried.cancel();
             tokio::time::sleep(RECONNECT_EVERY).await;
+        }
+    }
+
+    /// Waits until the connection has failed. One that the server closes while no call uses it is
+    /// replaced before the next call.
+    async fn until_broken(&self, node: &Arc<Node>, link: &Arc<Link>) {
+        tokio::select! {
+            () = node.broken.notified() => {}
+            () = link.ended() => {
+                self.broke(node, link, "the server closed the connection");
+                // It was told of just now, here or by a call.
+                node.broken.notified().await;
+            }
         }
     }
 
@@ -271,8 +288,8 @@ impl Servers {
     /// A script failed for good.
     fn failed(&self, node: &Arc<Node>, link: &Arc<Link>, error: &RedisError) -> Failed {
         let reason = dial::reason(error, &self.options.servers);
-        if dial::is_refusal(error) {
-            // Another connection does not help, and the server is well.
+        if dial::lacks_right(error) {
+            // The server is well. A user that it does not know any more is greeted anew below.
             if !node.told.swap(true, Ordering::Relaxed) {
                 let server = &node.address;
                 tracing::error!(

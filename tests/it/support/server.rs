@@ -37,9 +37,19 @@ pub struct Server {
     pub address: SocketAddr,
     folder: tempfile::TempDir,
     small: Option<SmallDisk>,
+    /// Further elements of its configuration.
+    more: String,
 }
 
 impl Server {
+    /// A server without tables, whose configuration has these elements, too.
+    pub fn with(more: &str) -> Server {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::create_dir(folder.path().join("data")).expect("folder");
+        let (process, address) = run(folder.path(), more);
+        Server { process, address, folder, small: None, more: more.to_owned() }
+    }
+
     /// A server with the table in it. Its data are on a disk of so many MiB where the system lets
     /// us make one.
     pub fn start(mebibytes: u32) -> Server {
@@ -49,10 +59,16 @@ impl Server {
         );
         let folder = tempfile::tempdir().expect("folder");
         let small = SmallDisk::mount(folder.path(), mebibytes);
-        let (process, address) = run(folder.path());
-        let server = Server { process, address, folder, small };
+        let (process, address) = run(folder.path(), "");
+        let server = Server { process, address, folder, small, more: String::new() };
         server.ask("CREATE DATABASE tollgate");
-        tables().iter().for_each(|table| drop(server.ask(table)));
+        for table in tables("", |_| {
+            "ReplacingMergeTree() ORDER BY id SETTINGS parts_to_delay_insert = 11, \
+             parts_to_throw_insert = 12"
+                .to_owned()
+        }) {
+            server.ask(&table);
+        }
         server
     }
 
@@ -71,7 +87,7 @@ impl Server {
 
     /// On the same data, at another address.
     pub fn start_again(&mut self) {
-        (self.process, self.address) = run(self.folder.path());
+        (self.process, self.address) = run(self.folder.path(), &self.more);
     }
 
     /// The answer to a query, as tab-separated text.
@@ -110,8 +126,9 @@ impl Drop for Server {
     }
 }
 
-/// The tables that a gateway writes to, with types of that time.
-fn tables() -> [String; 2] {
+/// The tables that a gateway writes to, with types of that time. `on`: a cluster; `engine`: that of
+/// a table.
+pub fn tables(on: &str, engine: impl Fn(&str) -> String) -> [String; 2] {
     let printed = tollgate().args(["clickhouse", "print"]).output().expect("print");
     let script = String::from_utf8(printed.stdout).expect("UTF-8");
     let column = |line: &str| {
@@ -149,20 +166,17 @@ fn tables() -> [String; 2] {
         columns.into_iter().partition(is_captured);
     captured.extend(["id UUID".to_owned(), "created_at Int64".to_owned()]);
     [("ai_rows", rows), ("ai_captures", captured)].map(|(table, columns)| {
-        format!(
-            "CREATE TABLE tollgate.{table} ({}) ENGINE = ReplacingMergeTree() ORDER BY id SETTINGS \
-             parts_to_delay_insert = 11, parts_to_throw_insert = 12",
-            columns.join(", ")
-        )
+        let (columns, engine) = (columns.join(", "), engine(table));
+        format!("CREATE TABLE tollgate.{table} {on} ({columns}) ENGINE = {engine}")
     })
 }
 
-fn run(folder: &Path) -> (Child, SocketAddr) {
+fn run(folder: &Path, more: &str) -> (Child, SocketAddr) {
     let mut told = String::new();
     for _ in 0..TRIES {
         let address = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().unwrap();
-        fs::write(folder.join("config.xml"), config(&folder.display().to_string(), address.port()))
-            .unwrap();
+        let config = config(&folder.display().to_string(), address.port(), more);
+        fs::write(folder.join("config.xml"), config).unwrap();
         fs::write(folder.join("users.xml"), USERS).unwrap();
         let mut process = Command::new(PROGRAM)
             .arg(format!("--config-file={}", folder.join("config.xml").display()))
@@ -188,7 +202,7 @@ fn run(folder: &Path) -> (Child, SocketAddr) {
     panic!("the server does not start:\n{told}")
 }
 
-fn config(folder: &str, port: u16) -> String {
+fn config(folder: &str, port: u16, more: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?>
 <yandex>
@@ -204,6 +218,7 @@ fn config(folder: &str, port: u16) -> String {
   <mark_cache_size>67108864</mark_cache_size>
   <mlock_executable>false</mlock_executable>
   <timezone>UTC</timezone>
+  {more}
 </yandex>
 "
     )

@@ -22,6 +22,7 @@ mod errors;
 mod position_file;
 pub(crate) mod schema;
 pub(crate) mod servers;
+pub(crate) mod trial;
 
 use std::collections::BTreeSet;
 use std::io;
