@@ -1,7 +1,15 @@
-//! lg: one-thread epoll HTTP/1.1 load generator. Closed loop (--rate 0) or constant rate
-//! (wrk2-style: every connection has a fixed schedule, latency counts from the scheduled instant,
-//! so no coordinated omission). Prints one JSON line.
-use std::collections::BTreeMap;
+//! lg: one-thread epoll HTTP/1.1 load generator. Closed loop (--rate 0) or open loop at a constant
+//! rate. Prints one JSON line.
+//!
+//! Guarantees of the open loop: every connection has a fixed schedule, latency counts from the
+//! scheduled instant, and every call that was due before the end counts, however late it is sent and
+//! answered, so that a stall is not hidden (no coordinated omission). Calls that have no answer when
+//! the grace is over are counted as `unanswered` in `errors`, with the latency that they had until
+//! then.
+//!
+//! Does not: speak TLS or HTTP/2, or load anything but loopback.
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -30,6 +38,7 @@ struct Conn {
     reqs: u64,
     want_out: bool,
     backoff: Option<Instant>,
+    own: Vec<u8>, // the request, if each has a header of its own
 }
 #[derive(Clone, Copy, PartialEq)]
 enum Ck {
@@ -53,6 +62,8 @@ fn pct(v: &[u32], p: f64) -> f64 {
 
 struct G {
     req: Vec<u8>,
+    lines: Vec<Vec<u8>>, // headers of which each request has the next one
+    head_bytes: usize,   // where they are put in
     addr: SocketAddr,
     ep: i32,
     count_from: Instant,
@@ -138,12 +149,22 @@ impl G {
         c.tail_n = 0;
         c.first = None;
         c.bytes = 0;
+        if !self.lines.is_empty() {
+            c.own.clear();
+            c.own.extend_from_slice(&self.req[..self.head_bytes]);
+            c.own.extend_from_slice(&self.lines[self.issued as usize % self.lines.len()]);
+            c.own.extend_from_slice(b"\r\n");
+            c.own.extend_from_slice(&self.req[self.head_bytes..]);
+        }
         self.issued += 1;
         self.push(c, i);
     }
+    fn bytes_of<'a>(&'a self, c: &'a Conn) -> &'a [u8] {
+        if self.lines.is_empty() { &self.req } else { &c.own }
+    }
     fn push(&mut self, c: &mut Conn, i: usize) {
-        while c.out < self.req.len() {
-            let r = c.s.as_mut().unwrap().write(&self.req[c.out..]);
+        while c.out < self.bytes_of(c).len() {
+            let r = (&mut c.s.as_ref().unwrap()).write(&self.bytes_of(c)[c.out..]);
             match r {
                 Ok(n) => c.out += n,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
@@ -161,7 +182,7 @@ impl G {
     }
     fn werr(&mut self, c: &mut Conn) {
         // the server closed while we were sending: there may be an answer (413) to read still
-        c.out = self.req.len();
+        c.out = self.bytes_of(c).len();
         c.close_after = true;
         self.err("write_reset");
     }
@@ -172,7 +193,10 @@ impl G {
         c.reqs += 1;
         self.all += 1;
         self.all_events += c.events;
-        if c.sched >= self.count_from && now <= self.stop_at {
+        // In an open loop a call counts by the instant at which it was due, or a stall at the end
+        // would be left out.
+        let in_time = self.rate > 0.0 || now <= self.stop_at;
+        if c.sched >= self.count_from && in_time {
             self.lat.push(d10(now.saturating_duration_since(c.sched)));
             self.svc.push(d10(now - c.sent_at));
             if let Some(f) = c.first {
@@ -183,14 +207,33 @@ impl G {
                 })));
             }
         }
-        if now >= self.count_from && now <= self.stop_at {
+        if (self.rate > 0.0 && c.sched >= self.count_from)
+            || (self.rate == 0.0 && now >= self.count_from && now <= self.stop_at)
+        {
             *self.status.entry(c.status).or_insert(0) += 1;
             self.done += 1;
             self.events += c.events;
             self.bytes += c.bytes;
         }
-        if c.close_after || c.out < self.req.len() {
+        if c.close_after || c.out < self.bytes_of(c).len() {
             self.reset(c);
+        }
+    }
+    /// Open loop: calls that were due and have no answer take at least as long as they have waited.
+    fn count_unanswered(&mut self, cs: &[Conn]) {
+        if self.rate == 0.0 || self.requests_limit != u64::MAX {
+            return;
+        }
+        let now = Instant::now();
+        for c in cs {
+            let mut next = if c.inflight { c.sched } else { c.next };
+            while next < self.stop_at {
+                if next >= self.count_from {
+                    self.lat.push(d10(now.saturating_duration_since(next)));
+                    self.err("unanswered");
+                }
+                next += self.period;
+            }
         }
     }
     fn count_events(&mut self, c: &mut Conn, d: &[u8]) {
@@ -380,9 +423,15 @@ fn main() {
     if method != "GET" {
         req += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
     }
+    let head_bytes = req.len();
     req += "\r\n";
     let mut req = req.into_bytes();
     req.extend_from_slice(&body);
+    let lines: Vec<Vec<u8>> = arg(&a, "--header-lines")
+        .map(|p| std::fs::read(p).expect("file of headers"))
+        .map(|all| all.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(Into::into).collect())
+        .unwrap_or_default();
+    let first: u64 = arg(&a, "--first-line").map(|x| x.parse().unwrap()).unwrap_or(0);
 
     unsafe {
         libc::prctl(libc::PR_SET_TIMERSLACK, 1000u64, 0, 0, 0);
@@ -395,6 +444,8 @@ fn main() {
         if rate > 0.0 { Duration::from_secs_f64(conns as f64 / rate) } else { Duration::ZERO };
     let mut g = G {
         req,
+        lines,
+        head_bytes,
         addr,
         ep,
         count_from,
@@ -411,7 +462,7 @@ fn main() {
         period,
         sample: vec![],
         requests_limit: limit,
-        issued: 0,
+        issued: first,
         all: 0,
         all_events: 0,
     };
@@ -445,6 +496,7 @@ fn main() {
             reqs: 0,
             want_out: false,
             backoff: None,
+            own: vec![],
         })
         .collect();
     for i in 0..conns {
@@ -453,51 +505,47 @@ fn main() {
     }
     let mut evs: Vec<libc::epoll_event> = vec![libc::epoll_event { events: 0, u64: 0 }; 256];
     let mut rb = vec![0u8; 256 * 1024];
-    // constant rate: connections are due in round-robin order as long as none is late; late ones
-    // start on finish
-    let mut cursor = 0usize;
-    let mut late: std::collections::VecDeque<usize> = Default::default();
+    // Open loop: connections without a call in flight, by the instant at which their next one is due.
+    let mut due: BinaryHeap<Reverse<(Instant, usize)>> = BinaryHeap::new();
+    if rate > 0.0 {
+        due.extend(cs.iter().enumerate().map(|(i, c)| Reverse((c.next, i))));
+    }
     let mut begun = false;
     let hard_stop = stop_at + Duration::from_secs_f64(grace);
     loop {
         let now = Instant::now();
         let idle = cs.iter().all(|c| !c.inflight);
-        if (now >= stop_at && (idle || now >= hard_stop))
-            || (g.issued >= g.requests_limit && cs.iter().all(|c| !c.inflight))
+        let all_sent = rate == 0.0 || due.peek().is_none_or(|Reverse((next, _))| *next >= stop_at);
+        if (now >= stop_at && ((idle && all_sent) || now >= hard_stop))
+            || (g.issued - first >= g.requests_limit && idle)
         {
             break;
         }
         let over = now >= stop_at;
         let mut timeout = if over { hard_stop - now } else { stop_at - now };
-        if over {
-        } else if rate > 0.0 {
-            // start everything that is due
-            let mut n = 0;
-            while n < conns {
-                let i = cursor;
-                if cs[i].next > now {
-                    timeout = timeout.min(cs[i].next - now);
+        if rate > 0.0 {
+            while let Some(Reverse((next, i))) = due.peek().copied() {
+                if next > now || next >= stop_at || g.issued - first >= g.requests_limit {
+                    if next > now && next < stop_at {
+                        timeout = timeout.min(next - now);
+                    }
                     break;
                 }
-                if cs[i].inflight {
-                    if !late.contains(&i) {
-                        late.push_back(i);
-                    }
-                    cursor = (cursor + 1) % conns;
-                    n += 1;
-                    continue;
+                due.pop();
+                let c = &mut cs[i];
+                g.start(c, i, now);
+                if !c.inflight {
+                    // No connection: the call stays due.
+                    due.push(Reverse((c.next, i)));
+                    timeout = timeout.min(Duration::from_millis(50));
+                    break;
                 }
-                if g.issued < g.requests_limit {
-                    let c = &mut cs[i];
-                    g.start(c, i, now);
-                }
-                cursor = (cursor + 1) % conns;
-                n += 1;
             }
+        } else if over {
         } else if !begun {
             begun = true;
             for i in 0..conns {
-                if g.issued < g.requests_limit {
+                if g.issued - first < g.requests_limit {
                     let c = &mut cs[i];
                     g.start(c, i, now);
                 }
@@ -538,6 +586,7 @@ fn main() {
             if c.s.is_none() {
                 continue;
             }
+            let was_inflight = c.inflight;
             if fl & libc::EPOLLOUT as u32 != 0 && c.inflight {
                 g.push(c, i);
             }
@@ -564,26 +613,30 @@ fn main() {
                 }
             }
             let c = &mut cs[i];
-            if !c.inflight && c.backoff.is_none() {
+            if was_inflight && !c.inflight && rate > 0.0 {
+                c.close_after = false;
+                due.push(Reverse((c.next, i)));
+            } else if rate == 0.0 && !c.inflight && c.backoff.is_none() {
                 c.close_after = false;
                 let now = Instant::now();
-                if now < stop_at && g.issued < g.requests_limit {
-                    if rate == 0.0 {
-                        g.start(c, i, now);
-                    } else if let Some(p) = late.iter().position(|x| *x == i) {
-                        late.remove(p);
-                        if c.next <= now {
-                            g.start(c, i, now);
-                        }
-                    }
+                if now < stop_at && g.issued - first < g.requests_limit {
+                    g.start(c, i, now);
                 }
             }
         }
     }
-    let el = (Instant::now().min(stop_at) - count_from).as_secs_f64();
+    g.count_unanswered(&cs);
+    // An open loop that could not keep its rate has worked until the last answer.
+    let end = if rate > 0.0 { Instant::now().max(stop_at) } else { Instant::now().min(stop_at) };
+    let el = end.saturating_duration_since(count_from).as_secs_f64();
     g.lat.sort_unstable();
     g.svc.sort_unstable();
     g.ttfb.sort_unstable();
+    if let Some(path) = arg(&a, "--samples") {
+        // Latencies in tenths of a microsecond, sorted, four bytes each, the lowest first.
+        let bytes: Vec<u8> = g.lat.iter().flat_map(|l| l.to_le_bytes()).collect();
+        std::fs::write(path, bytes).expect("file of samples");
+    }
     let p = |v: &Vec<u32>| {
         format!(
             "{{\"n\":{},\"p50\":{:.1},\"p90\":{:.1},\"p99\":{:.1},\"p999\":{:.1},\"max\":{:.1},\"min\":{:.1}}}",
@@ -604,7 +657,7 @@ fn main() {
         g.all_events,
         el,
         g.done,
-        g.issued,
+        g.issued - first,
         g.done as f64 / el,
         g.bytes,
         g.events,

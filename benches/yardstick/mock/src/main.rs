@@ -1,8 +1,12 @@
 //! Mock provider: OpenAI's chat completions, embeddings and models, and Anthropic's messages, with
 //! the same text and figures in each. One thread. Env:
 //! MOCK_ADDR (127.0.0.1:9100), MOCK_CHUNKS (200), MOCK_CHUNK_DELAY_US (0),
-//! MOCK_LATENCY_US (0, before the answer), MOCK_COALESCE (1 = one SSE event per HTTP chunk frame),
-//! MOCK_LAST=path : write the last received body there (debug, slow).
+//! MOCK_LATENCY_US (0, before the answer), MOCK_LAST=path : write the last received body there
+//! (debug, slow).
+//!
+//! Marks in the first 8 KiB of a body say the same for one call, and survive any gateway:
+//! `[[delay=N]]` N µs between events, `[[events=N]]` N events, `[[together=N]]` N events in one
+//! piece, and a delay only between pieces.
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -47,6 +51,28 @@ struct Sse {
     delay: Duration,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     since_yield: u32,
+    together: usize,
+}
+
+impl Events {
+    /// Event number `i` of a stream of `n` and its beginning and end.
+    fn at(&self, i: usize, n: usize) -> &Bytes {
+        if i == 0 {
+            &self.first
+        } else if i <= n {
+            &self.delta[i % self.delta.len()]
+        } else {
+            &self.last
+        }
+    }
+}
+
+/// The number of a mark `[[NAME=N]]` in the beginning of a body.
+fn mark(head: &[u8], name: &str) -> Option<u64> {
+    let start = format!("[[{name}=");
+    let p = memchr::memmem::find(head, start.as_bytes())? + start.len();
+    let digits = head[p..].iter().take_while(|b| b.is_ascii_digit());
+    Some(digits.fold(0, |a, b| a * 10 + u64::from(b - b'0')))
 }
 impl Body for Sse {
     type Data = Bytes;
@@ -76,14 +102,17 @@ impl Body for Sse {
                 return Poll::Pending;
             }
         }
-        let b = if self.i == 0 {
-            self.events.first.clone()
-        } else if self.i <= self.n {
-            self.events.delta[self.i % self.events.delta.len()].clone()
-        } else {
-            self.events.last.clone()
+        let (i, n) = (self.i, self.n);
+        let to = (i + self.together).min(total);
+        self.i = to;
+        let b = match self.together {
+            1 => self.events.at(i, n).clone(),
+            _ => {
+                let mut piece = BytesMut::new();
+                (i..to).for_each(|i| piece.extend_from_slice(self.events.at(i, n)));
+                piece.freeze()
+            }
         };
-        self.i += 1;
         Poll::Ready(Some(Ok(Frame::data(b))))
     }
     fn size_hint(&self) -> SizeHint {
@@ -159,26 +188,21 @@ async fn handle(cfg: Arc<Cfg>, req: Request<Incoming>) -> Result<Response<RB>, I
             };
             let t = &tail[tail.len().saturating_sub(4096)..];
             if wants_stream(&head) || (seen > 8192 && wants_stream(t)) {
-                // "[[delay=N]]" in a message survives any gateway: N µs between chunks
-                let mark = memchr::memmem::find(&head, b"[[delay=").map(|p| {
-                    head[p + 8..]
-                        .iter()
-                        .take_while(|b| b.is_ascii_digit())
-                        .fold(0u64, |a, b| a * 10 + (b - b'0') as u64)
-                });
-                let delay =
-                    mark.or(hdr_delay).map(Duration::from_micros).unwrap_or(cfg.chunk_delay);
+                let delay = mark(&head, "delay").or(hdr_delay);
+                let delay = delay.map(Duration::from_micros).unwrap_or(cfg.chunk_delay);
+                let together = mark(&head, "together").unwrap_or(1).max(1) as usize;
                 Response::builder()
                     .header(header::CONTENT_TYPE, "text/event-stream")
                     .header(header::CACHE_CONTROL, "no-cache")
                     .body(
                         Sse {
-                            n: cfg.chunks,
+                            n: mark(&head, "events").map_or(cfg.chunks, |n| n as usize),
                             events: events.clone(),
                             i: 0,
                             delay,
                             sleep: None,
                             since_yield: 0,
+                            together,
                         }
                         .boxed(),
                     )
