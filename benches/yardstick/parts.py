@@ -1,24 +1,29 @@
 """What the measurements of `scripts/` share: building, processes on a core of their own, and benches/RESULTS.md.
 
-Not a program: `scripts/bench` and `scripts/bench-streams` import it.
+Not a program: `scripts/bench`, `scripts/bench-streams` and others import it.
 """
 
+import array
 import base64
 import hashlib
 import hmac
 import json
+import math
 import os
 import pathlib
 import platform
 import re
+import resource
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 YARD = ROOT / "benches/yardstick"
 BUILT = ROOT / "target/yardstick"
+PROGRAM = ROOT / "target/dist/tollgate"
 RESULTS = ROOT / "benches/RESULTS.md"
 CARGO = os.environ.get("CARGO", "cargo")
 SECRET = "benchmark-secret-of-enough-bytes"
@@ -29,10 +34,12 @@ def step(text):
     print(f"== {text}", file=sys.stderr, flush=True)
 
 
-def build():
-    step("building (profile dist)")
-    subprocess.run([CARGO, "build", "--profile", "dist", "--locked", "--quiet"], cwd=ROOT, check=True)
-    for crate in ("barehyper", "mock", "lg"):
+def build(gateway=True, crates=("barehyper", "mock", "lg")):
+    """The gateway, unless a build of it exists, and the yardsticks."""
+    if gateway:
+        step("building (profile dist)")
+        subprocess.run([CARGO, "build", "--profile", "dist", "--locked", "--quiet"], cwd=ROOT, check=True)
+    for crate in crates:
         subprocess.run(
             [CARGO, "build", "--release", "--locked", "--quiet", "--target-dir", str(BUILT)], cwd=YARD / crate, check=True
         )
@@ -44,41 +51,50 @@ def free_port():
         return s.getsockname()[1]
 
 
-def token():
+def raise_descriptors(count):
+    """For this process and those it starts; the gateway raises its own too."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        sys.exit(f"{count} file descriptors are needed, and the system gives {hard}: raise ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def token(org="bench"):
     def part(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=")
 
-    claims = {"org_id": "bench", "sub": "bench", "exp": int(time.time()) + 3600}
+    claims = {"org_id": org, "sub": "bench", "exp": int(time.time()) + 3600}
     signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
     return (signed + b"." + part(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest())).decode()
 
 
-class Program:
-    """A process on a core of its own."""
+class Watched:
+    """A process on this machine, whoever started it."""
 
-    def __init__(self, name, core, command, environment=None, log=None):
-        self.name = name
-        self.process = subprocess.Popen(
-            ["taskset", "-c", str(core), *map(str, command)],
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log or subprocess.DEVNULL,
-            text=True,
-        )
+    def __init__(self, pid):
+        self.pid = pid
+
+    def family(self):
+        """Its id and those of the processes that it started, and so on."""
+        found, open_pids = [], [self.pid]
+        while open_pids:
+            pid = open_pids.pop()
+            try:
+                for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                    open_pids += map(int, (task / "children").read_text().split())
+                found.append(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return found
 
     def cpu(self):
         """Seconds of CPU that it and its children have used so far, all threads, user and system."""
         used = 0
-        pids = [self.process.pid]
-        while pids:
-            pid = pids.pop()
+        for pid in self.family():
             try:
                 fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 used += int(fields[11]) + int(fields[12])
-                for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                    pids += map(int, (task / "children").read_text().split())
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 pass
         return used / TICKS
 
@@ -94,8 +110,30 @@ class Program:
         return before
 
     def memory(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+        """MiB of its resident set and of its children's; pages that they share count for each."""
+        total = 0
+        for pid in self.family():
+            try:
+                status = pathlib.Path(f"/proc/{pid}/status").read_text()
+                total += next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return total
+
+
+class Program(Watched):
+    """A process of ours on a core of its own."""
+
+    def __init__(self, name, core, command, environment=None, log=None):
+        self.name = name
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(core), *map(str, command)],
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log or subprocess.DEVNULL,
+        )
+        super().__init__(self.process.pid)
 
     def stop(self):
         self.process.terminate()
@@ -103,6 +141,7 @@ class Program:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
 
 def wait_for(port):
@@ -122,8 +161,8 @@ ANTHROPIC = (
 )
 
 
-def start_tollgate(folder, provider, providers=OPENAI):
-    """Tollgate with everything on, on core 0, and its port."""
+def start_tollgate(folder, provider, providers=OPENAI, more="", program=None):
+    """Tollgate with everything on, on core 0, and its port. `more` are further lines of its policy."""
     config = folder / "config"
     (config / "policies").mkdir(parents=True)
     port = free_port()
@@ -133,30 +172,84 @@ def start_tollgate(folder, provider, providers=OPENAI):
     (config / "policies/all.yaml").write_text(
         f'auth: {{accept: [jwt], jwt: {{secret: "{SECRET}"}}}}\n'
         f"providers: {{{providers.replace('PROVIDER', provider)}}}\n"
-        "limits: {requests_per_minute: 10000000, burst: 10000000}\n"
+        "limits: {requests_per_minute: 10000000, burst: 10000000}\n" + more
     )
-    log = open(folder / "tollgate.log", "w")
-    return Program("tollgate", 0, [ROOT / "target/dist/tollgate", "serve", "--config", config], log=log), port
+    with open(folder / "tollgate.log", "w") as log:
+        return Program("tollgate", 0, [program or PROGRAM, "serve", "--config", config], log=log), port
 
 
-def load(port, body, seconds, sse, connections, rate=0):
-    """Runs the load generator, in a closed loop or at so many calls a second, and gives what it found."""
+def start_mock(port=0):
+    """The simulated provider, on core 1, and its address."""
+    port = port or free_port()
+    address = f"127.0.0.1:{port}"
+    mock = Program("mock", 1, [BUILT / "release/yardstick-mock"], {"MOCK_ADDR": address})
+    wait_for(port)
+    return mock, address
+
+
+def start_bare(provider, client="legacy"):
+    """A bare hyper proxy on core 0, and its port."""
+    port = free_port()
+    environment = {"BARE_ADDR": f"127.0.0.1:{port}", "BARE_UPSTREAM": provider, "BARE_CLIENT": client}
+    bare = Program(client, 0, [BUILT / "release/yardstick-barehyper"], environment)
+    wait_for(port)
+    return bare, port
+
+
+def load_url(url, body, seconds, connections, *options):
+    """Runs the load generator with more of its options, and gives what it found."""
     command = [
-        "taskset", "-c", "1", BUILT / "release/yardstick-lg", "--url", f"http://127.0.0.1:{port}/v1/chat/completions",
-        "--conns", connections, "--secs", seconds, "--warmup", "0.2", "--body", body, "--rate", rate,
-        "--header", f"authorization: Bearer {token()}", "--header", "content-type: application/json",
-    ] + (["--sse"] if sse else [])
+        "taskset", "-c", "1", BUILT / "release/yardstick-lg", "--url", url,
+        "--conns", connections, "--secs", seconds, "--warmup", "0.2", "--body", body, *options,
+    ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode:
         sys.exit(f"the load generator failed: {done.stderr}")
     return json.loads(done.stdout.splitlines()[0])
 
 
-def machine():
-    """The commit, the day and the machine, as a heading's first line tells them."""
+def load(port, body, seconds, sse, connections, rate=0):
+    """Loads a gateway of ours, in a closed loop or at so many calls a second."""
+    options = ["--rate", rate, "--header", f"authorization: Bearer {token()}"] + (["--sse"] if sse else [])
+    return load_url(f"http://127.0.0.1:{port}/v1/chat/completions", body, seconds, connections, *options)
+
+
+def open_loop(url, body, seconds, connections, rate, options):
+    """Calls at a constant rate: what the load generator found, and each call's latency in µs, the lowest first."""
+    with tempfile.NamedTemporaryFile(prefix="tollgate-samples-") as file:
+        found = load_url(url, body, seconds, connections, "--rate", rate, "--samples", file.name, *options)
+        samples = array.array("I")
+        samples.frombytes(pathlib.Path(file.name).read_bytes())
+    return found, [sample / 10 for sample in samples]
+
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+
+
+def quantiles(samples):
+    """The latencies, in the unit of the samples, that so many of a hundred calls do not exceed."""
+    if not samples:
+        return {}
+    ordered = sorted(samples)
+    return {name: ordered[max(math.ceil(len(ordered) * share), 1) - 1] for name, share in QUANTILES.items()}
+
+
+def made(program=None):
+    """The commit, the day and the machine, as data. Of a program that was given, its commit is what the checkout has."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-    return f"commit `{commit}`, {time.strftime('%Y-%m-%d')}, {model}, Linux {platform.release()}, {os.cpu_count()} cores"
+    build = f"a build that was given ({pathlib.Path(program).name})" if program else "profile dist"
+    return {
+        "commit": commit, "day": time.strftime("%Y-%m-%d"), "processor": model,
+        "kernel": platform.release(), "cores": os.cpu_count(), "build": build,
+    }
+
+
+def machine(facts=None):
+    """The commit, the day and the machine, as a heading's first line tells them."""
+    facts = facts or made()
+    text = f"commit `{facts['commit']}`, {facts['day']}, {facts['processor']}, Linux {facts['kernel']}, {facts['cores']} cores"
+    return text if facts["build"] == "profile dist" else f"{text}, {facts['build']}"
 
 
 def write_chapter(report):
