@@ -673,6 +673,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("page/walk.py", "Chromium"),
     ("page/oidc.py", "Chromium"),
     ("terminal/top.py", "Python"),
+    ("bench/checks.py", "Python"),
     ("\"checks.py\"", "Helm's SDK and hadolint"),
     ("\"image.py\"", "buildah and podman"),
     ("var(\"TOLLGATE_DATA\")", "a folder for a million rows"),

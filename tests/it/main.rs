@@ -91,3 +91,4 @@ mod turns;
 mod uploads;
 mod usage;
 mod walls;
+mod yardsticks;
