@@ -132,6 +132,12 @@ impl Block {
         self.bits(|v| within(v, b',', b'.') | is(v, b':'))
     }
 
+    /// `,` and `:`, with which a field of a table may end.
+    #[inline(always)]
+    pub(crate) fn field_ends(&self) -> u64 {
+        self.bits(|v| is(v, b',') | is(v, b':'))
+    }
+
     #[inline(always)]
     fn any(&self, class: impl Fn(u8x16) -> u8x16) -> bool {
         let [a, b, c, d] = self.0.map(class);

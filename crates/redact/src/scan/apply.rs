@@ -101,14 +101,17 @@ impl Scanner {
 
     /// Notes a match.
     pub(crate) fn apply(&mut self, found: Found) {
-        self.listed = (found.kind == kind::PHONE).then(|| phone::Listed {
-            end: found.end,
-            digits: self.window[found.start..found.end]
-                .iter()
-                .filter(|b| b.is_ascii_digit())
-                .count(),
-            bracketed: self.is_bracketed(found.start),
-        });
+        self.listed = None;
+        if found.kind == kind::PHONE {
+            let Found { start, end, .. } = found;
+            let digits = self.window[start..end].iter().filter(|b| b.is_ascii_digit()).count();
+            let bracketed = self.is_bracketed(start);
+            self.listed = Some(phone::Listed { end, digits, bracketed });
+            // Only bare digits need it: others are known by their groups.
+            if end - start == digits {
+                self.column = phone::Column::of(&self.window, self.from_start, (start, end));
+            }
+        }
         if kind::may_stay(found.kind) && self.rules.allows(&self.window[found.start..found.end]) {
             (self.barrier, self.cur) = (found.end, found.end);
             return;

@@ -54,7 +54,7 @@ impl Scanner {
         let hinted = self.from_start && q < HINT_REACH && self.hint.is_some()
             || self.keys.says_phone(q, HINT_REACH);
         let words = Nearby { words: self.rules.words, seen: &self.words };
-        !hinted && phone::is_silent(view, q, words, self.listed)
+        !hinted && phone::is_silent(view, q, words, (self.listed, self.column))
     }
 
     /// The telephone number whose first digit is at `q`.
@@ -68,7 +68,8 @@ impl Scanner {
         let hint = if self.from_start && q < HINT_REACH { self.hint } else { None };
         let hint = if self.keys.says_phone(q, HINT_REACH) { Some(Says::Phone) } else { hint };
         let words = Nearby { words: self.rules.words, seen: &self.words };
-        let mut around = phone::Around { words, hint, before: self.listed, is_said: false };
+        let (before, column) = (self.listed, self.column);
+        let mut around = phone::Around { words, hint, before, column, is_said: false };
         if may_be == Phone::IfSaid {
             around.is_said = phone::may_be_said(view, q, &around);
             if !around.is_said {

@@ -155,6 +155,8 @@ pub(crate) struct Scanner {
     barrier: usize,
     /// The last match, if it is a telephone number.
     listed: Option<phone::Listed>,
+    /// The column of a table in which the last telephone number stands.
+    column: Option<phone::Column>,
     /// The window still begins where the string does.
     from_start: bool,
     skipped: u8,
@@ -241,6 +243,7 @@ impl Scanner {
             cur: 0,
             barrier: 0,
             listed: None,
+            column: None,
             from_start: true,
             skipped: 0,
             ahead: 0,
@@ -288,7 +291,7 @@ impl Scanner {
         self.segments.clear();
         (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
         self.ahead = 0;
-        (self.tail, self.listed) = (Tail::None, None);
+        (self.tail, self.listed, self.column) = (Tail::None, None, None);
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         self.keys.clear();

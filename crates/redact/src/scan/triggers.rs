@@ -184,7 +184,11 @@ fn phones(text: &[u8], i: usize, [digits, next_digits]: [u64; 2], starts: u64) -
     let number = block.in_number();
     // A group of digits that goes on the one before it is no start (see `phone::joined`); what
     // stands before the block, and so before the barrier, is not seen here.
-    let starts = starts & !(block.joints() << 1 & digits << 2);
+    let joined = starts & block.joints() << 1 & digits << 2;
+    let mut starts = starts & !joined;
+    if joined != 0 {
+        starts |= apart(text, i, joined & block.field_ends() << 1);
+    }
     // So many bytes of a number from here on, as far as this block tells: most starts are out by
     // this alone.
     const _: () = assert!(phone::DIGITS_MIN == 5);
@@ -271,6 +275,18 @@ impl Groups {
         }
         self.next = q;
     }
+}
+
+/// Those of `joined`, which digits and a comma or a colon stand before, that may be numbers.
+#[inline(always)]
+fn apart(text: &[u8], i: usize, mut joined: u64) -> u64 {
+    let mut apart = 0;
+    while joined != 0 {
+        let q = i + joined.trailing_zeros() as usize;
+        apart |= (joined & joined.wrapping_neg()) * u64::from(phone::may_be_apart(text, q));
+        joined &= joined - 1;
+    }
+    apart
 }
 
 /// Those of `starts` that follow a plus, with a space or a bracket between perhaps: an odd mark may

@@ -181,6 +181,7 @@ impl Scanner {
         self.keys.slide(drop);
         self.listed =
             self.listed.filter(|l| l.end >= drop).map(|l| phone::Listed { end: l.end - drop, ..l });
+        self.column = self.column.and_then(|column| column.slide(drop));
         self.from_start = false;
         self.secret.slide(drop);
         self.marker.slide(drop);

@@ -9,6 +9,7 @@ pub(crate) mod formats;
 mod labelled;
 mod names;
 mod numbers;
+mod phones;
 mod placeholders;
 mod places;
 mod properties;

@@ -6,8 +6,8 @@ use super::super::View;
 use super::super::words::{Near, Says};
 use super::country::SEEN;
 use super::edges::joins;
-use super::groups::{Groups, Lens, bit, extension, in_address, upto};
-use super::separators::{SPACE, Sep};
+use super::groups::{Groups, Lens, bit, extension, in_address, lens, upto};
+use super::separators::{DASH, SPACE, Sep};
 use super::{
     Around, HINTED, IDENTIFIER_NEAR, Listed, WORD_AFTER, WORD_BEFORE, WORD_LEN, is_alone,
     is_called, is_expected,
@@ -54,12 +54,21 @@ impl Candidate<'_> {
         })
     }
 
+    /// Whether its first group stands in the column in which the last number did, and is as long.
+    pub(crate) fn is_in_column(&self) -> bool {
+        self.around.column.is_some_and(|column| {
+            column.digits == self.groups.all[0].len() && column.is_at(self.view.text, self.start)
+        })
+    }
+
     /// Whether its key, a list or a word near it may say that it is a telephone number.
     pub(crate) fn is_said(&self) -> bool {
         *self.said.get_or_init(|| {
             let q = self.groups.all[0].start();
-            let Around { words, hint, before, is_said } = *self.around;
-            is_said || is_expected(q, hint, before) || is_called(self.view, q, words)
+            let Around { words, hint, before, column, is_said } = *self.around;
+            is_said
+                || is_expected(self.view, q, hint, before, column)
+                || is_called(self.view, q, words)
         })
     }
 
@@ -82,6 +91,42 @@ impl Candidate<'_> {
         self.bracket && (matches!(a, 2..=5) || first == b"0" || (a, b) == (1, 1))
             || zero()
             || is_alone([a, b, c], first[0])
+    }
+
+    /// Whether its own shape is enough although a digit or a word is joined to it: an area code in
+    /// brackets or with dashes, a trunk prefix and separators, or a `+` and groups.
+    pub(crate) fn stands_apart(&self) -> bool {
+        let joint = self.view.before(self.start);
+        if self.plus {
+            // "1.+44 20 7946 0958", "Berlin 10115+49 30 901820"
+            return match joint {
+                Some(b'.') => true,
+                Some(b'0'..=b'9') => self.n > 2 && self.groups.marks.odd() & upto(self.n - 1) == 0,
+                _ => false,
+            };
+        }
+        let america = self.n > 2
+            && self.shape(0, const { lens(&[3, 3, 4]) })
+            && self.digit(0, 0) >= b'2'
+            && self.digit(1, 0) >= b'2';
+        if self.bracket {
+            return america && self.groups.all[2].sep == Sep::of(DASH);
+        }
+        let dashed = america
+            && self.groups.all[1].sep == Sep::of(DASH)
+            && self.groups.all[2].sep == Sep::of(DASH);
+        match joint {
+            Some(b',' | b':') => dashed || self.trunk().is_some(),
+            Some(b'/') => dashed && self.follows_one_word(),
+            _ => false,
+        }
+    }
+
+    /// Whether a word and a slash stand before it, and nothing more of a path: "Home/415-555-0132".
+    fn follows_one_word(&self) -> bool {
+        let text = &self.view.text[self.view.lo..self.start];
+        let word = text.iter().rev().skip(1).take_while(|b| b.is_ascii_alphabetic()).count();
+        word > 1 && matches!(text.iter().rev().nth(word + 1), None | Some(b' ' | b'\n'))
     }
 
     /// Whether a link leads to it: "wa.me/…", "phone=…", "tel:…".
@@ -245,6 +290,7 @@ impl Candidate<'_> {
                     || self.parted(last)
                     || self.counts(last + 1)
                     || self.another(last)
+                    || b == b' ' && self.twice(last, next == Some(b' '))
             }
             // "+1 415 555 0132-0134" is a row of numbers, and words may follow a dash.
             b'-' | b'~' => {
@@ -305,6 +351,11 @@ impl Candidate<'_> {
     /// Whether the groups after `last` are another number of the same shape.
     pub(crate) fn another(&self, last: usize) -> bool {
         let n = last + 1;
+        if n == 1 && self.n > 1 {
+            // "4155550132 4155550133"
+            let [first, second] = [0, 1].map(|i| self.groups.all[i].len());
+            return first == second && first >= 9 && self.groups.all[1].sep == Sep::of(SPACE);
+        }
         if n < 2 || self.n < 2 * n || self.total(last) < 8 {
             return false;
         }
@@ -313,6 +364,18 @@ impl Candidate<'_> {
         // As often as there are groups: the length of the first one.
         let alike = Lens::from_le_bytes([lens as u8; 16]);
         (lens ^ lens >> (8 * n)) & all == 0 && (lens ^ alike) & all != 0
+    }
+
+    /// Whether all groups are two numbers of the same shape, of which `last` ends the first: behind
+    /// a wide space, or both with a trunk prefix. Rows of ascending numbers are none.
+    fn twice(&self, last: usize, wide: bool) -> bool {
+        let n = last + 1;
+        if n < 2 || self.n != 2 * n || self.total(last) < 8 {
+            return false;
+        }
+        let same = (self.groups.lens ^ self.groups.lens >> (8 * n)) & ((1 << (8 * n)) - 1) == 0;
+        let ascends = (1..self.n).all(|i| self.text(i - 1) < self.text(i));
+        same && !ascends && (wide || self.is_zero(0) && self.is_zero(n))
     }
 
     /// Whether another number follows after a slash or a dash with spaces, which are not the
@@ -337,7 +400,10 @@ impl Candidate<'_> {
     /// Whether the groups up to `last` may be the thousands of an amount.
     pub(crate) fn amount(&self, last: usize) -> bool {
         let marks = self.groups.marks;
+        // No amount begins with a zero and more.
+        let zero = self.is_zero(0) && self.groups.all[0].len() > 1 && last > 0;
         (marks.dash() | marks.paren() | marks.slash()) & upto(last) == 0
+            && !zero
             && self.groups.all[1..=last].iter().all(|g| g.len() == 3)
     }
 

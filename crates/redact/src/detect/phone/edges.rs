@@ -121,7 +121,7 @@ pub(crate) fn joins(between: &[u8]) -> bool {
         return quoted && between.iter().any(marks)
             || between.len() <= 4 && between.iter().all(marks);
     }
-    if between == b" - " {
+    if between == b" - " || is_item(between) {
         return true;
     }
     let inner =
@@ -136,12 +136,25 @@ pub(crate) fn joins(between: &[u8]) -> bool {
         && WORDS.iter().any(|w| inner.eq_ignore_ascii_case(w.as_bytes()))
 }
 
+/// Whether `between` ends a line and begins the next item of a list: "\n - ", "\n* ".
+fn is_item(between: &[u8]) -> bool {
+    let Some(line) = between.strip_prefix(b"\n") else { return false };
+    matches!(line.trim_ascii(), [b'-' | b'*' | BULLET]) && line.ends_with(b" ")
+}
+
 /// Whether a number may begin at `start`; if so, whether digits stand before it with only space
 /// between.
 pub(crate) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>) -> Option<bool> {
     let Some(b) = view.before(start) else { return Some(false) };
     let further = if start > view.lo + 1 { view.before(start - 1) } else { None };
     let joined = further.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // "__415-555-0132__", "~~415-555-0132~~"
+    if matches!(b, b'_' | b'~')
+        && further == Some(b)
+        && !view.before(start - 2).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+    {
+        return Some(false);
+    }
     // One mark after what was taken out.
     if view.lo > 0
         && start == view.lo + 1
@@ -204,8 +217,9 @@ pub(crate) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>)
             )
         }
         0x80.. => {
-            let glued =
-                view.char_before(start).is_some_and(|c| is_alphabetic(c) && !is_unspaced(c));
+            let glued = view.char_before(start).is_some_and(|c| {
+                is_alphabetic(c) && !is_unspaced(c) && !is_glued_preposition(view, start, c)
+            });
             // "هاتف0501234567": a telephone word without a space after it.
             let label = || {
                 words
@@ -216,6 +230,13 @@ pub(crate) fn left(view: &View<'_>, start: usize, plus: bool, words: Nearby<'_>)
         }
         _ => Some(false),
     }
+}
+
+/// Whether `c`, which ends before `start`, is a preposition that Hebrew joins to the next word:
+/// "ל050-1234567".
+fn is_glued_preposition(view: &View<'_>, start: usize, c: char) -> bool {
+    matches!(c, 'ל' | 'ב' | 'מ' | 'ה' | 'ו')
+        && view.char_before(start - c.len_utf8()).is_none_or(|c| !is_alphabetic(c))
 }
 
 /// Whether what stands before `end` is a label that takes a number sign: "phone #…".

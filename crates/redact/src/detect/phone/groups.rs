@@ -304,7 +304,9 @@ fn digits_at(view: &View<'_>, i: usize) -> usize {
 pub(crate) fn a_date_follows(view: &View<'_>, groups: &Groups<'_>) -> bool {
     let next = (1..groups.all.len()).take_while(|next| groups.total(next - 1) < UNLABELLED_MIN);
     next.map(|next| &groups.all[next]).any(|next| {
-        next.len() == 4 && view.before(next.start()) == Some(b' ') && iso_date(view, next.start())
+        next.len() == 4
+            && matches!(view.before(next.start()), Some(b' ' | b'('))
+            && iso_date(view, next.start())
     })
 }
 

@@ -91,7 +91,9 @@ const COUNTED: &[&str] = &[
     "messages",
     "minutes",
     "ms",
+    "msec",
     "nodes",
+    "ns",
     "nutzer",
     "operations",
     "ops",
@@ -118,6 +120,8 @@ const COUNTED: &[&str] = &[
     "tokens",
     "transactions",
     "units",
+    "us",
+    "usec",
     "usd",
     "users",
     "usuarios",
@@ -273,7 +277,25 @@ impl Candidate<'_> {
     pub(crate) fn is_count(&self) -> bool {
         let own = self.before().is_some_and(|near| near.label && near.gap <= OWN);
         let zeros = self.text(0).iter().rev().take_while(|d| **d == b'0').count();
-        !own && self.around.hint.is_none() && (zeros >= ROUND || self.counts_things(0))
+        !own && self.around.hint.is_none()
+            && (zeros >= ROUND || self.counts_things(0) || self.begins_another_line())
+    }
+
+    /// Whether the groups up to `last` are a round amount: "10 000 000".
+    pub(crate) fn is_round(&self, last: usize) -> bool {
+        last > 1
+            && self.groups.marks.space() & upto(last) == upto(last)
+            && (1..=last).all(|i| self.text(i) == b"000")
+    }
+
+    /// Whether seven or eight digits begin an item or a line, and the telephone word stands in
+    /// another line that does not lead to them: "fix tool call\n- 1157340: …".
+    fn begins_another_line(&self) -> bool {
+        let Some(near) = self.before() else { return false };
+        let between = &self.view.text[self.start - near.gap..self.start];
+        let Some(end) = between.iter().position(|b| *b == b'\n') else { return false };
+        let leads = between[..end].trim_ascii_end().last() == Some(&b':');
+        self.total(0) < 9 && !leads && self.view.at(self.groups.all[0].end()) == Some(b':')
     }
 
     /// Whether the word after group `last` says that things are counted.

@@ -9,6 +9,7 @@
 //! pages print them.
 
 mod candidate;
+mod column;
 mod country;
 mod edges;
 mod groups;
@@ -24,6 +25,7 @@ use super::words::{Nearby, Says, WORD_BEFORE};
 use super::{Detector, View};
 use crate::fold::{BREAK, BULLET, LONG_DASH, SOFT_BREAK};
 use candidate::Candidate;
+pub(crate) use column::Column;
 use edges::{after_glued_label, escaped, left, prefix};
 pub(crate) use groups::LastRead;
 use groups::{a_date_follows, extension};
@@ -71,6 +73,8 @@ pub(crate) struct Around<'a> {
     pub(crate) hint: Option<Says>,
     /// The telephone number that was found last.
     pub(crate) before: Option<Listed>,
+    /// The column of a table in which a telephone number was found last.
+    pub(crate) column: Option<Column>,
     /// It is known that something near may say that a number begins there.
     pub(crate) is_said: bool,
 }
@@ -119,9 +123,13 @@ pub(crate) fn find(
     {
         return None;
     }
-    c.digits_before = left(view, start, plus, around.words)?;
+    c.digits_before = match left(view, start, plus, around.words) {
+        Some(digits_before) => digits_before,
+        None if c.stands_apart() => false,
+        None => return None,
+    };
     let last = match plus {
-        true => c.international(0).or_else(|| c.after_match()),
+        true => c.international(0).or_else(|| c.after_match()).or_else(|| c.called_from_abroad()),
         false if short => c.local(),
         false => c.national(),
     }?;
@@ -129,7 +137,9 @@ pub(crate) fn find(
         return None;
     }
     let end = c.groups.all[last].end();
-    Some((start, extension(view, end).unwrap_or(end)))
+    // "(40108)": the brackets are not the number's.
+    let around_all = bracket && last == 0 && !plus && matches!(view.at(end), Some(b')' | b']'));
+    Some((if around_all { q } else { start }, extension(view, end).unwrap_or(end)))
 }
 
 /// Classes of bytes: may stand between two groups of digits that are one number (of what is not
@@ -172,11 +182,19 @@ fn run(text: &[u8], from: usize, class: u8) -> usize {
     i - from
 }
 
-/// Whether a number is expected at `q`, because its key says so or it goes on a list.
-fn is_expected(q: usize, hint: Option<Says>, before: Option<Listed>) -> bool {
+/// Whether a number is expected at `q`, because its key says so or it goes on a list or a column.
+fn is_expected(
+    view: &View<'_>,
+    q: usize,
+    hint: Option<Says>,
+    before: Option<Listed>,
+    column: Option<Column>,
+) -> bool {
     /// Bytes between a number and the one before it in a list, and its own `+` and brackets.
     const LIST_MAX: usize = 20;
-    hint == Some(Says::Phone) || before.is_some_and(|b| b.end + LIST_MAX >= q)
+    hint == Some(Says::Phone)
+        || before.is_some_and(|b| b.end + LIST_MAX >= q)
+        || column.is_some_and(|column| column.may_be_at(view.text, q))
 }
 
 /// Whether a telephone word stands near `q`. Says yes to more than is one.
@@ -188,8 +206,8 @@ fn is_called(view: &View<'_>, q: usize, words: Nearby<'_>) -> bool {
 /// Whether anything near `q` may say that a number begins there. Without it, digits that
 /// [`may_stand_alone`] refuses are no number.
 pub(crate) fn may_be_said(view: &View<'_>, q: usize, around: &Around<'_>) -> bool {
-    let Around { words, hint, before, .. } = *around;
-    if is_expected(q, hint, before) {
+    let Around { words, hint, before, column, .. } = *around;
+    if is_expected(view, q, hint, before, column) {
         return true;
     }
     let (from, to) = word_reach(q);
@@ -207,10 +225,10 @@ pub(crate) fn is_silent(
     view: &View<'_>,
     q: usize,
     words: Nearby<'_>,
-    before: Option<Listed>,
+    (before, column): (Option<Listed>, Option<Column>),
 ) -> bool {
     let (from, to) = word_reach(q);
-    !is_expected(q, None, before) && words.are_silent(view, from, to)
+    !is_expected(view, q, None, before, column) && words.are_silent(view, from, to)
 }
 
 /// Whether the digit at `q` may begin a number that no word stands near.
@@ -373,7 +391,8 @@ pub(crate) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
         return false;
     }
     match text[q - 1] {
-        b'-' | b'.' | b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit(),
+        b'-' | b'.' => q > lo + 1 && text[q - 2].is_ascii_digit(),
+        b',' | b':' => q > lo + 1 && text[q - 2].is_ascii_digit() && !may_be_apart(text, q),
         // "_415-555-0132_": emphasis.
         b'_' => q > lo + 1 && text[q - 2].is_ascii_alphanumeric(),
         // The last two bytes rule out nearly every word.
@@ -384,13 +403,26 @@ pub(crate) fn joined(text: &[u8], lo: usize, q: usize) -> bool {
     }
 }
 
+/// Whether the digits at `q` may begin a number although a comma or a colon and a digit stand before
+/// them, as in a field of a table: an area code and a dash, or a trunk prefix.
+#[inline]
+pub(crate) fn may_be_apart(text: &[u8], q: usize) -> bool {
+    match text.get(q..q + 8) {
+        Some([b'0', b'1'..=b'9', b'0'..=b'9', ..]) => true,
+        // Not "12:07:15" and "3,05 12".
+        Some([b'0', b'1'..=b'9', b' ' | b'-', b'0'..=b'9', b'0'..=b'9', ..]) => true,
+        Some([b'2'..=b'9', _, _, b'-', _, _, _, b'-']) => true,
+        _ => false,
+    }
+}
+
 /// Whether these two bytes may end a label that is glued to a number, or an escape.
 #[inline(always)]
 fn may_be_label(before: u8, last: u8) -> bool {
     match last | 0x20 {
         b'l' => matches!(before | 0x20, b'e' | b'l'),
         b'x' => before | 0x20 == b'a',
-        b'e' => before | 0x20 == b'n',
+        b'e' => matches!(before | 0x20, b'n' | b'l'),
         b'n' => matches!(before | 0x20, b'o' | b'|'),
         b'b' => before | 0x20 == b'o',
         b'r' | b't' => before == b'\\',

@@ -121,6 +121,8 @@ fn marks(view: &View<'_>, mut i: usize, before: Before) -> Option<(usize, Sep)> 
             b'.' if !sep.has(DOT) && !sep.has(DASH) => sep.marks |= DOT,
             b'/' if !sep.has(SLASH) => sep.marks |= SLASH,
             b'/' if wide => sep.odd(WIDE),
+            // The classes of a pattern: "[012][0-9]".
+            b'[' if view.before(i) == Some(b']') => return None,
             b'(' | b')' | b'[' | b']' => sep.marks |= PAREN,
             // A number may go on after the end of the line only if what stands before it can be no
             // number.

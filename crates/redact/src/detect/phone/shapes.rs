@@ -10,6 +10,8 @@ use crate::fold::{BREAK, BULLET, NESTED_QUOTE};
 
 /// Fewest digits of a number behind an exit code.
 const EXIT_MIN: usize = 9;
+/// Fewest digits of bare numbers that only a space parts: "4155550132 4155550133".
+const TWICE_MIN: usize = 10;
 /// How near a telephone word stands before a number that is grouped like a date of birth.
 const CALLED_NEAR: usize = 20;
 
@@ -62,14 +64,43 @@ impl Candidate<'_> {
             if !fits && !short() {
                 continue;
             }
-            let glued =
-                best.is_some() && self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic());
-            let counts = best.is_some() && self.counts(last);
-            if !glued && !counts && self.right(last, true) {
+            // "+49 30 901820 10am", but "+33 6 12 34 56 78et".
+            let other = best.is_some()
+                && (self.counts(last)
+                    || self.view.at(g.end()).is_some_and(|b| b.is_ascii_alphabetic())
+                        && (g.len() < 2 || g.len() != self.groups.all[last - 1].len())
+                        && g.len() < 4);
+            if !other && (self.right(last, true) || self.decimals_follow(last, max)) {
                 best = Some(last);
             }
         }
         best
+    }
+
+    /// Whether the digits behind a dot would make a number of more than `max` digits: they belong to
+    /// something else.
+    fn decimals_follow(&self, last: usize, max: usize) -> bool {
+        let end = self.groups.all[last].end();
+        let digits =
+            |from: usize| self.view.text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+        self.plus && self.view.at(end) == Some(b'.') && {
+            let more = digits(end + 1);
+            more > 0 && self.total(last) + more > max
+        }
+    }
+
+    /// All of a number with `+` whose length its country does not know, where a telephone word
+    /// speaks of it: no part of it may stay.
+    pub(crate) fn called_from_abroad(&self) -> Option<usize> {
+        let (digits, known) = self.first_digits(0, 0);
+        country(&digits[..known])?;
+        let fits = |last: &usize| (8..=15).contains(&self.total(*last)) && self.right(*last, false);
+        let last = (0..self.n).rev().find(fits)?;
+        (self.marks_are_usual(last) && self.called(CALLED_NEAR)).then_some(last)
+    }
+
+    fn marks_are_usual(&self, last: usize) -> bool {
+        self.groups.marks.odd() & upto(last) == 0
     }
 
     /// A plus that is not of the number: it glues it to what was taken out before, or stands before
@@ -145,7 +176,9 @@ impl Candidate<'_> {
         let digits = &digits[..known];
         let lengths = country(digits)?;
         // Rows of numbers with leading zeros: "0061 0061".
-        let row = self.n > 1 && self.groups.all[1].len() >= 4 && self.text(1).starts_with(b"00");
+        let row = self.n > 1
+            && (self.groups.all[1].len() >= 4 || self.groups.all[1].len() == first.len())
+            && self.text(1).starts_with(b"00");
         // Where nothing is said the word before it is looked for last.
         if row || !self.is_silent() && self.identifier() {
             return None;
@@ -177,7 +210,7 @@ impl Candidate<'_> {
         if self.shape(first, const { lens(&[3, 3, 4]) }) && self.digit(first, 0) >= b'2' {
             // Not "pp. 821-823 (2012)" and "512/768/1024".
             let sep = self.groups.all[last].sep;
-            let apart = sep.has(PAREN) || sep == Sep::of(SLASH);
+            let apart = sep.has(PAREN) || sep == Sep::of(SLASH) || self.clause(first);
             if !(apart && (first > 0 || !self.bracket)) && self.right(last, self.tight(last)) {
                 return Some(last);
             }
@@ -222,6 +255,10 @@ impl Candidate<'_> {
             return None;
         }
         let marks = self.groups.marks;
+        // "[*0209.0020.0002]"
+        if marks.dot() & bit(1) != 0 && self.text(1).starts_with(b"00") {
+            return None;
+        }
         let all = self.groups.all;
         // So many groups of two digits.
         let (two, _) = const { lens(&[2; 16 - 1]) };
@@ -381,11 +418,14 @@ impl Candidate<'_> {
             }
             let no_number = last == 0 && self.epoch()
                 || self.years(last)
-                || self.birth_date(last) && !self.called(CALLED_NEAR)
+                || self.version()
+                || self.birth_date(last) && !self.called(CALLED_NEAR) && self.list().is_none()
                 || self.decimal(last)
-                || last == 0 && self.is_count();
+                || last == 0 && self.is_count()
+                || self.is_round(last);
             !no_number
                 && (self.listed(last)
+                    || last == 0 && self.is_in_column() && !self.identifier()
                     || self.phone_word(last, reach, total >= 8) && !(total < 9 && self.far_off()))
         })
     }
@@ -393,7 +433,7 @@ impl Candidate<'_> {
     /// Whether anything near may say that it is a telephone number: what [`Candidate::by_word`]
     /// asks for each group.
     fn may_be_called(&self) -> bool {
-        if self.is_link() || self.list().is_some() {
+        if self.is_link() || self.list().is_some() || self.is_in_column() {
             return true;
         }
         if self.is_silent() {
@@ -429,7 +469,9 @@ impl Candidate<'_> {
         if quoted(before) && !quoted(after) {
             return false;
         }
-        let column = list.end + 1 == self.start && !matches!(before, Some(b'/' | BREAK | BULLET));
+        let apart = matches!(before, Some(b'/' | BREAK | BULLET))
+            || before == Some(b' ') && list.digits >= TWICE_MIN;
+        let column = list.end + 1 == self.start && !apart;
         let bare = last == 0 && !list.bracketed && (list.digits != self.total(0) || column);
         !bare && !self.identifier()
     }

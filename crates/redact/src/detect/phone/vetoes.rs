@@ -4,7 +4,7 @@
 use super::super::words::Says;
 use super::candidate::Candidate;
 use super::groups::{lens, upto};
-use super::separators::{DASH, PAREN, SPACE, Sep};
+use super::separators::{DASH, DOT, PAREN, SPACE, Sep};
 
 impl Candidate<'_> {
     /// Seconds since 1970 or an article's number, where no telephone word stands right before them.
@@ -48,6 +48,25 @@ impl Candidate<'_> {
             u32::from(self.digit(0, i) - b'0') * 10 + u32::from(self.digit(0, i + 1) - b'0')
         };
         (1..=12).contains(&two(2)) && ((1..=31).contains(&two(0)) || (1..=31).contains(&two(4)))
+    }
+
+    /// A clause of the United States' acquisition regulations: "252.227-7013".
+    pub(crate) fn clause(&self, first: usize) -> bool {
+        let [area, exchange, line] = [0, 1, 2].map(|i| &self.groups.all[first + i]);
+        self.text(first) == b"252"
+            && self.view.text[exchange.start()..].starts_with(b"2")
+            && area.len() == 3
+            && exchange.sep == Sep::of(DOT)
+            && line.sep == Sep::of(DASH)
+    }
+
+    /// A version: "10.5.0 (4123)".
+    pub(crate) fn version(&self) -> bool {
+        let dots = self.groups.marks.dot() & !self.groups.marks.space();
+        self.n > 2
+            && dots & upto(2) == upto(2)
+            && (0..3).all(|i| self.groups.all[i].len() <= 2)
+            && (0..3).any(|i| self.groups.all[i].len() == 1)
     }
 
     /// `2019-2020`
