@@ -2,6 +2,7 @@
 
 mod aws;
 mod azure;
+mod every_cloud;
 mod google;
 mod live;
 mod way_out;

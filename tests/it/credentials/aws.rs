@@ -19,7 +19,7 @@ fn bedrock(at: &Provider, auth: &str) -> String {
 }
 
 /// An answer of Converse.
-fn converse(text: &str) -> Step {
+pub(super) fn converse(text: &str) -> Step {
     step::json(
         200,
         &json!({"output": {"message": {"role": "assistant", "content": [{"text": text}]}},

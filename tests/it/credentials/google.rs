@@ -20,7 +20,7 @@ fn gemini(at: &Provider, auth: &str) -> String {
 }
 
 /// An answer of Gemini.
-fn generated() -> Step {
+pub(super) fn generated() -> Step {
     step::json(
         200,
         &json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}],
