@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! apt-get install clickhouse-server zookeeper
-//! cargo test --test it clickhouse_replicas:: -- --ignored
+//! cargo test --test it clickhouse_replicas:: -- --ignored --test-threads 1
 //! ```
 //!
 //! The replicas that take rows are Debian's servers (18.16), whose dialect is old: their tables
