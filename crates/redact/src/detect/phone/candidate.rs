@@ -110,7 +110,8 @@ impl Candidate<'_> {
             && self.digit(0, 0) >= b'2'
             && self.digit(1, 0) >= b'2';
         if self.bracket {
-            return america && self.groups.all[2].sep == Sep::of(DASH);
+            return america && self.groups.all[2].sep == Sep::of(DASH)
+                || self.is_zero(0) && self.trunk().is_some();
         }
         let dashed = america
             && self.groups.all[1].sep == Sep::of(DASH)
