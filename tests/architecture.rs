@@ -672,6 +672,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("var(\"TOLLGATE_TEXTS\")", "a folder of texts"),
     ("page/walk.py", "Chromium"),
     ("page/oidc.py", "Chromium"),
+    ("page/newcomer.py", "Chromium"),
     ("terminal/top.py", "Python"),
     ("bench/checks.py", "Python"),
     ("\"checks.py\"", "Helm's SDK and hadolint"),

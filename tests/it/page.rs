@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
 use crate::access::sha256;
@@ -109,19 +110,89 @@ fn pages_have_the_figures_of_the_rows_for_everybody() {
     let file = gateway.folder().join("walk.json");
     std::fs::write(&file, setup.to_string()).expect("written");
     agree(&gateway, ask("/metrics").ok().text(), &ask("/api/summary?by=total").ok().json());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rules = root.join("tests/page/node_modules/axe-core/axe.min.js");
+    let rules = root().join("tests/page/node_modules/axe-core/axe.min.js");
     assert!(rules.exists(), "{} is missing: run scripts/test", rules.display());
-    let output = Command::new("python3")
-        .arg(root.join("tests/page/walk.py"))
-        .arg(&file)
-        .stdin(Stdio::null())
-        .output()
-        .expect("python3");
+    let mut python = Command::new("python3");
+    passes(python.arg(root().join("tests/page/walk.py")).arg(&file), 11);
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a script that prints a line for each of its checks.
+fn passes(script: &mut Command, checks: usize) {
+    let output = script.stdin(Stdio::null()).output().expect("python3");
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let checks = out.lines().filter(|line| line.starts_with("ok: ")).count();
-    assert!(output.status.success() && checks == 11, "{checks} checks\n{out}\n{err}");
+    let passed = out.lines().filter(|line| line.starts_with("ok: ")).count();
+    assert!(output.status.success() && passed == checks, "{passed} checks\n{out}\n{err}");
+}
+
+/// From the page alone a newcomer finds which organisation cost most yesterday, why calls failed,
+/// and which limit will be hit next.
+#[test]
+#[ignore = "needs Chromium; run by scripts/test"]
+fn a_newcomer_finds_the_dearest_organisation_the_reasons_and_the_next_limit() {
+    let mock = Mock::start();
+    let mut gateway = Setup::towards(mock.address)
+        .section(
+            "limits",
+            "{requests_per_minute: 60000, burst: 60000, orgs: {acme: {usd_per_month: 1000}, \
+             globex: {requests_per_minute: 1, burst: 20}}}",
+        )
+        .section("breaker", "{consecutive_failures: 1000, error_percent: 100, min_calls: 1000}")
+        .start();
+    let call = |gateway: &Gateway, org: &str, text: &str| {
+        let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": text}]});
+        gateway.post("/v1/chat/completions", &jwt(org), &body).status
+    };
+    for n in 0..6 {
+        let few = format!("[[mock:input=50,output=50]] {n}");
+        assert_eq!(call(&gateway, "acme", &few), 200);
+        assert_eq!(call(&gateway, "globex", &few), 200);
+    }
+    assert_eq!(call(&gateway, "initech", "[[mock:input=9000,output=9000]] one long call"), 200);
+    for n in 0..3 {
+        assert_eq!(call(&gateway, "acme", &format!("[[mock:status=503]] {n}")), 503);
+    }
+    assert_eq!(call(&gateway, "globex", "[[mock:status=400]]"), 400);
+    // These calls become those of yesterday.
+    let rows = gateway.stop();
+    assert_eq!(rows.len(), 17);
+    let file = Database::open(gateway.database()).expect("the store");
+    file.execute_batch(
+        "UPDATE ai_rows SET created_at = date(created_at, '-1 day') || substr(created_at, 11); \
+         UPDATE ai_hourly SET day = date(day, '-1 day'); UPDATE ai_daily SET day = date(day, '-1 \
+         day');",
+    )
+    .expect("moved by a day");
+    drop(file);
+    let gateway = gateway.start_again();
+    for n in 0..15 {
+        assert_eq!(call(&gateway, "globex", &format!("today {n}")), 200);
+    }
+    assert_eq!(call(&gateway, "acme", "[[mock:input=90000,output=9000]] dear today"), 200);
+    let reasons = |row: &serde_json::Map<String, Value>| {
+        let code = row["error_code"].as_str().filter(|code| !code.is_empty()).unwrap_or("–");
+        (row["outcome"] != "ok").then(|| (row["outcome"].to_string(), code.to_owned()))
+    };
+    let mut why = std::collections::BTreeMap::new();
+    for reason in rows.iter().filter_map(reasons) {
+        *why.entry(reason).or_insert(0) += 1;
+    }
+    let why: Vec<(&str, u32)> = why.iter().map(|((_, code), n)| (code.as_str(), *n)).collect();
+    assert_eq!(why.iter().map(|(_, n)| n).sum::<u32>(), 4);
+    let setup = json!({
+        "operators": gateway.operators.to_string(),
+        "dearest": "initech",
+        "why": why,
+        "limit": ["globex", "requests per minute"],
+    });
+    let file = gateway.folder().join("newcomer.json");
+    std::fs::write(&file, setup.to_string()).expect("written");
+    let mut python = Command::new("python3");
+    passes(python.arg(root().join("tests/page/newcomer.py")).arg(&file), 3);
 }
 
 /// The sums of `/api/summary`, `/metrics` and `tollgate report` are the same.

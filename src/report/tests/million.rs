@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tollgate_wire::usage::{ServiceTier, TokenUsage, UsageSource};
 
 use crate::ailog::row::{Outcome, Row};
@@ -95,7 +96,7 @@ fn by_hand_a_million_rows_are_asked() {
         while !log.flush(SOON) {}
     }
     let reader = Reader::open(&StoreKind::Embedded, &data).expect("reader");
-    let time = |name: &str, ask: &dyn Fn() -> usize| {
+    let time = |name: &str, ask: &mut dyn FnMut() -> usize| {
         let begun = clock.now();
         let lines = ask();
         println!(
@@ -118,7 +119,7 @@ fn by_hand_a_million_rows_are_asked() {
         ("30 days by day, org, model", month, &[Dim::Day, Dim::Org, Dim::Model], &[], None),
     ];
     for (name, stretch, by, only, largest) in questions {
-        time(name, &|| {
+        time(name, &mut || {
             let question = Question { stretch, by, only, days: &Days::UTC };
             let most = if largest.is_some() { 10 } else { 10_000 };
             let part = Part { largest, skip: 0, most, percentiles: true };
@@ -141,6 +142,16 @@ fn by_hand_a_million_rows_are_asked() {
         ("search that finds nothing", filter(&[], Some(("zzzzz", true)))),
         ("the same without texts", filter(&[], Some(("zzzzz", false)))),
     ] {
-        time(name, &|| reader.page(&filter, 50, 512 << 10).expect("a page").rows.len());
+        time(name, &mut || reader.page(&filter, 50, 512 << 10).expect("a page").rows.len());
+    }
+    let file = Connection::open(data.join("tollgate.db")).expect("the file");
+    for view in ["cost_by_org_day", "daily_summary", "cache_savings", "unpriced_models"] {
+        let mut ask = file.prepare(&format!("SELECT * FROM {view}")).expect("a view");
+        for _ in 0..3 {
+            time(view, &mut || {
+                let mut rows = ask.query([]).expect("rows");
+                std::iter::from_fn(|| rows.next().expect("a row").map(|_| ())).count()
+            });
+        }
     }
 }
