@@ -223,6 +223,7 @@ impl Rules {
             && rules.at_colon.is_empty()
             && !rules.windowed()
             && !holds_quoted_at(text)
+            && memchr::memchr(b'\\', text).is_none()
             && (0..text.len()).step_by(block::LEN).all(|at| {
                 let block = Block::of(text, at);
                 digits += block.digits().count_ones();

@@ -65,6 +65,8 @@ pub struct Events {
 impl Events {
     /// The bytes that the caller gets for a whole event.
     pub fn event(&mut self, event: &Bytes) -> Vec<Bytes> {
+        let masked = self.mask.as_mut().and_then(|mask| with_lines(event, mask));
+        let event = masked.as_ref().unwrap_or(event);
         let parsed = sse::parse(event);
         if parsed.data.is_empty() {
             return vec![event.clone()];
@@ -197,6 +199,34 @@ fn extra(extra: &Extra) -> Bytes {
     out.freeze()
 }
 
+/// The event without values of others in its other lines (names, ids, comments), if it has any.
+fn with_lines(event: &[u8], mask: &mut EventRestorer) -> Option<Bytes> {
+    let mut out: Option<BytesMut> = None;
+    let mut at = 0;
+    for line in event.split_inclusive(|b| *b == b'\n' || *b == b'\r') {
+        let text = &line[..line.len() - usize::from(matches!(line.last(), Some(b'\n' | b'\r')))];
+        let field = if at == 0 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text) } else { text };
+        let masked = if is_plain_line(field) { None } else { mask.line(text) };
+        if let Some(masked) = masked {
+            let out = out.get_or_insert_with(|| BytesMut::from(&event[..at]));
+            out.extend_from_slice(&masked);
+            out.extend_from_slice(&line[text.len()..]);
+        } else if let Some(out) = &mut out {
+            out.extend_from_slice(line);
+        }
+        at += line.len();
+    }
+    out.map(BytesMut::freeze)
+}
+
+/// Whether a line holds data, which are looked at for themselves, or nothing that may be a value:
+/// names of events have no digits.
+fn is_plain_line(line: &[u8]) -> bool {
+    let name = line.strip_prefix(b"event:").unwrap_or(line);
+    let letters = |b: &u8| b.is_ascii_alphabetic() || matches!(*b, b'_' | b'.' | b' ');
+    line.starts_with(b"data:") || line == b"data" || line == b":" || name.iter().all(letters)
+}
+
 /// The event with other data, which are one line; its other lines and its line ends stay.
 fn with_data(event: &[u8], data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(event.len() + data.len());
@@ -222,6 +252,33 @@ fn with_data(event: &[u8], data: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_others_are_taken_out_of_every_line() {
+        let spec = crate::redact::RulesSpec {
+            entities: vec!["email".into(), "phone".into()],
+            answers: crate::redact::Answers::Mask,
+            ..Default::default()
+        };
+        let rules = Arc::new(Rules::compile(&spec).expect("rules"));
+        for (event, expected) in [
+            (": mail bob@corp.com\n\n", ": mail [REDACTED_EMAIL]\n\n"),
+            (
+                "event: bob@corp.com\r\ndata: {}\r\nid: +14155550132\r\n\r\n",
+                "event: [REDACTED_EMAIL]\r\ndata: {}\r\nid: [REDACTED_PHONE]\r\n\r\n",
+            ),
+            ("x: bob@corp.com\rdata: {\"a\":1}\r\r", "x: [REDACTED_EMAIL]\rdata: {\"a\":1}\r\r"),
+            ("event: response.output_text.delta\ndata: {}\n\n", ""),
+            (": ping\n\n", ""),
+            ("\u{feff}data: {}\nid: 7\n\n", ""),
+        ] {
+            let mask = Some((Arc::clone(&rules), Own::default()));
+            let mut events = Rewriting { mask, ..Rewriting::default() }.events().expect("masks");
+            let out = events.event(&Bytes::copy_from_slice(event.as_bytes())).concat();
+            let expected = if expected.is_empty() { event } else { expected };
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
+        }
+    }
 
     #[test]
     fn an_event_keeps_its_other_lines() {

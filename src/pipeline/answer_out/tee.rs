@@ -384,7 +384,9 @@ impl Tee {
                 return;
             }
         }
-        if !self.end_rewriting() {
+        // An answer that is not complete broke off: what is held of it is not released.
+        let broke = matches!(&self.kind, TeeKind::Events { stream, .. } if !stream.may_end());
+        if !broke && !self.end_rewriting() {
             return self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
         }
         match &mut self.kind {

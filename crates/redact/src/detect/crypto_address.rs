@@ -5,7 +5,7 @@
 //! case is not checked). Does not: find keys, or addresses of other chains.
 
 use super::places::{ALL, ANY, LETTER, RUN_MAX, after_letters, digits};
-use super::{Detector, Digits, Span, View};
+use super::{Detector, Digits, Span, View, in_word};
 
 mod sha256;
 
@@ -44,9 +44,7 @@ fn find(at: &Digits<'_>) -> Option<Span> {
 fn word<'a>(view: &View<'a>, start: usize, (min, max): (usize, usize)) -> Option<&'a [u8]> {
     let text = view.text.get(start..view.text.len().min(start + max + 1))?;
     let len = text.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-    let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let whole = !view.before(start).is_some_and(part) && !view.at(start + len).is_some_and(part);
-    (whole && (min..=max).contains(&len)).then(|| &text[..len])
+    ((min..=max).contains(&len) && !in_word(view, start, start + len)).then(|| &text[..len])
 }
 
 fn ethereum(view: &View<'_>, q: usize) -> Option<Span> {

@@ -5,7 +5,7 @@
 
 use super::places::{ANY, DASH, DOT, LETTER, MARK, SPACE, WIDE, digits};
 use super::shape::{Names, is_day};
-use super::{Detector, Digits, Span, View};
+use super::{Detector, Digits, Span, View, in_word};
 
 /// Dates of birth.
 pub(crate) const DETECTOR: Detector = Detector {
@@ -24,6 +24,12 @@ static WORDS: Names = Names::new(&[
     "birth",
     "birthday",
     "birthdate",
+    "dateofbirth",
+    "fechanacimiento",
+    "fechadenacimiento",
+    "datanascimento",
+    "datanascita",
+    "datenaissance",
     "birth date",
     "dob",
     "d.o.b",
@@ -106,12 +112,11 @@ fn find(at: &Digits<'_>) -> Option<Span> {
         8 => (q, compact(view, q)?),
         _ => return None,
     };
-    let part = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     let joined = matches!(view.before(start), Some(b'.' | b'-' | b'/' | b','))
         && start > view.lo + 1
         && view.before(start - 1).is_some_and(|b| b.is_ascii_digit());
     let time = view.at(end) == Some(b'T') && view.at(end + 1).is_some_and(|b| b.is_ascii_digit());
-    let alone = !part(view.before(start)) && (!part(view.at(end)) || time) && !joined;
+    let alone = !in_word(view, start, if time { view.text.len() } else { end }) && !joined;
     (alone && WORDS.call(view, start)).then_some((start, end))
 }
 

@@ -3,13 +3,13 @@
 //! Source: ISO 13616-1 and its registry of lengths.
 
 use super::places::{ALL, ANY, after_letters};
-use super::{Detector, Digits, Span};
+use super::{Detector, Digits, Span, ends_escape, in_word};
 
 /// International bank account numbers.
 pub(crate) const DETECTOR: Detector = Detector {
     name: "iban",
     digits: Some(find),
-    places: &[after_letters(&[2], ALL, ANY)],
+    places: &[after_letters(&[2, 6], ALL, ANY)],
     ..Detector::NEW
 };
 
@@ -58,7 +58,14 @@ fn find(at: &Digits<'_>) -> Option<Span> {
     if start < view.lo || !view.text[start..q].iter().all(u8::is_ascii_alphabetic) {
         return None;
     }
-    if view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
+    // "IBANDE89…", "IBAN_DE89…"
+    let name = &view.text[view.lo..start];
+    let name = name.strip_suffix(b"_").unwrap_or(name);
+    let named = name.len() >= 4 && name[name.len() - 4..].eq_ignore_ascii_case(b"iban");
+    if !named
+        && view.before(start).is_some_and(|b| b.is_ascii_alphanumeric())
+        && !ends_escape(view, start)
+    {
         return None;
     }
     let letter = |i: usize| usize::from(view.text[start + i].to_ascii_uppercase() - b'A');
@@ -80,7 +87,10 @@ fn find(at: &Digits<'_>) -> Option<Span> {
         }
         i += 1;
     }
-    if view.at(i).is_some_and(|b| b.is_ascii_alphanumeric()) {
+    let next = view.at(i);
+    if next.is_some_and(|b| b.is_ascii_alphanumeric())
+        || !named && view.before(start) == Some(b'_') && in_word(view, start, i)
+    {
         return None;
     }
     let rotated = chars[4..length].iter().chain(&chars[..4]);

@@ -1,7 +1,7 @@
 //! Addresses of machines: IPv4 in dotted decimal, IPv6 in the forms of RFC 4291 §2.2.
 
 use super::places::{DOT, digits};
-use super::{Detector, Digits, Span, View};
+use super::{Detector, Digits, Span, View, ends_escape, in_word};
 
 /// Addresses of machines.
 pub(crate) const DETECTOR: Detector = Detector {
@@ -23,7 +23,7 @@ fn v4(at: &Digits<'_>) -> Option<Span> {
         return None;
     }
     let before = view.before(q);
-    if word(before)
+    if before.is_some_and(|b| b.is_ascii_alphanumeric()) && !ends_escape(view, q)
         || before == Some(b'.')
         || before == Some(b'-') && q > view.lo + 1 && word(view.before(q - 1))
     {
@@ -50,7 +50,7 @@ fn v4(at: &Digits<'_>) -> Option<Span> {
             return None;
         }
     }
-    let more = word(view.at(i))
+    let more = in_word(view, q, i)
         || view.at(i) == Some(b'.') && view.at(i + 1).is_some_and(|b| b.is_ascii_digit());
     (!more).then_some((q, i))
 }
@@ -61,7 +61,9 @@ fn v6(view: &View<'_>, at: usize) -> Option<Span> {
     while view.before(start).is_some_and(|b| b.is_ascii_hexdigit()) && at - start < 5 {
         start -= 1;
     }
-    if at - start > 4 || word(view.before(start)) || view.before(start) == Some(b':') {
+    let before = view.before(start);
+    let in_name = before.is_some_and(|b| b.is_ascii_alphanumeric()) && !ends_escape(view, start);
+    if at - start > 4 || in_name || before == Some(b':') {
         return None;
     }
     // The byte after the first colon decides most of them.
@@ -98,7 +100,7 @@ fn v6(view: &View<'_>, at: usize) -> Option<Span> {
     {
         end -= 1;
     }
-    if word(view.at(end)) {
+    if in_word(view, start, end) {
         return None;
     }
     let text = &view.text[start..end];

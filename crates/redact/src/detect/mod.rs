@@ -195,11 +195,34 @@ impl View<'_> {
 /// Whether a match is a part of a longer word or number.
 fn glued(view: &View<'_>, start: usize, end: usize) -> bool {
     let word = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let left = word(view.before(start))
-        || matches!(view.before(start), Some(b'.' | b'-'))
-            && start > view.lo + 1
-            && word(view.before(start - 1));
-    let right =
-        word(view.at(end)) || matches!(view.at(end), Some(b'.' | b'-')) && word(view.at(end + 1));
-    left || right
+    let left = matches!(view.before(start), Some(b'.' | b'-'))
+        && start > view.lo + 1
+        && word(view.before(start - 1));
+    let right = matches!(view.at(end), Some(b'.' | b'-')) && word(view.at(end + 1));
+    left || right || in_word(view, start, end)
+}
+
+/// Whether a letter, a digit or a low line beside a match makes it a part of a word. Low lines may
+/// be the marks of emphasis in Markdown, which no letter stands behind: "__8.8.8.8__".
+fn in_word(view: &View<'_>, start: usize, end: usize) -> bool {
+    let letter = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    match (view.before(start), view.at(end)) {
+        (Some(b'_'), _) | (_, Some(b'_')) => {}
+        (before, next) => return letter(next) || letter(before) && !ends_escape(view, start),
+    }
+    let marks = |text: &mut dyn Iterator<Item = &u8>| text.take_while(|b| **b == b'_').count();
+    let left = marks(&mut view.text[view.lo..start].iter().rev().take(MARKS_MAX));
+    let right = marks(&mut view.text[end.min(view.text.len())..].iter().take(MARKS_MAX));
+    letter(view.at(end + right))
+        || letter(view.before(start - left)) && (left > 0 || !ends_escape(view, start))
+        || left == 1 && right == 0
+}
+
+/// Low lines that are looked at.
+const MARKS_MAX: usize = 4;
+
+/// Whether a backslash and a letter end before `start` that stand for white space in the text of a
+/// program: "\\n8.8.8.8".
+pub(crate) fn ends_escape(view: &View<'_>, start: usize) -> bool {
+    matches!(view.before(start), Some(b'n' | b'r' | b't')) && view.before(start - 1) == Some(b'\\')
 }

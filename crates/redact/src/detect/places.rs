@@ -4,7 +4,7 @@
 //! Pure. A table over all places rules out nearly every detector before one is called. Promise: a
 //! detector is asked wherever its [`Place`]s say so. Does not: look further than a few bytes.
 
-use super::View;
+use super::{View, ends_escape};
 
 /// Longest row of digits that has a bit of its own; the bit of the longest stands for more, too.
 pub(crate) const RUN_MAX: usize = 20;
@@ -143,7 +143,14 @@ fn before(view: &View<'_>, q: usize) -> usize {
     let letter = |i: usize| view.before(i).is_some_and(|b| b.is_ascii_alphabetic());
     if letter(q) {
         let letters = view.text[view.lo.max(q.saturating_sub(LETTERS_MAX))..q].iter().rev();
-        return BEHIND_MARK + letters.take_while(|b| b.is_ascii_alphabetic()).count();
+        let count = letters.take_while(|b| b.is_ascii_alphabetic()).count();
+        // The letter of "\\n" is none.
+        let first = view.text[q - count];
+        let escape = matches!(first, b'n' | b'r' | b't') && ends_escape(view, q + 1 - count);
+        return match count - usize::from(escape) {
+            0 => APART,
+            count => BEHIND_MARK + count,
+        };
     }
     let mark = matches!(view.before(q), Some(b' ' | b'-' | b'.')) && letter(q - 1);
     if mark { BEHIND_MARK } else { APART }

@@ -4,7 +4,7 @@
 //! Sources: the issuers' documentation of their prefixes. Only prefixes that stand for a secret;
 //! publishable keys pass.
 
-use super::{Detector, View};
+use super::{Detector, View, ends_escape};
 
 /// Credentials: the scanner looks for their prefixes and asks [`find`].
 pub(crate) const DETECTOR: Detector = Detector { name: "api_key", ..Detector::NEW };
@@ -181,22 +181,24 @@ pub(crate) fn find(
 ) -> Option<(usize, More)> {
     let (prefix, form) = FORMS.get(form)?;
     let from = start + prefix.len();
-    if *form != Form::Pem
-        && view.before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let before = view.before(start).filter(|_| *form != Form::Pem);
+    if from > view.text.len()
+        || before.is_some_and(|b| b.is_ascii_alphanumeric()) && !ends_escape(view, start)
     {
         return None;
     }
-    if from > view.text.len() {
-        return None;
-    }
+    // "AWS_AKIA…", "__sk-…__": a low line ends a name or a mark, but "use_npm_package_of_2024…" is
+    // all one name.
+    let in_name = before == Some(b'_') && prefix.ends_with('_');
     let mut run = |seen: usize| {
         let end = runs.token.end(view.text, from, from + seen, is_token);
         &view.text[from..end]
     };
+    let ends = |n: usize| !view.at(from + n).is_some_and(|b| b.is_ascii_alphanumeric());
     match *form {
         Form::Token(min) => {
             let run = run(TOKEN_SEEN);
-            if run.len() < min {
+            if run.len() < min || in_name && run[..min].contains(&b'_') {
                 return None;
             }
             // Keys are random: words with dashes between them ("sk-learn-is-a-library…") are not.
@@ -206,15 +208,15 @@ pub(crate) fn find(
             random.then_some((from + min, More::Token))
         }
         Form::Fixed(n) => {
-            let run = run(n + 1);
+            let run = run(n);
             let fits =
                 run.len() == n && run.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-            fits.then_some((from + n, More::Nothing))
+            (fits && ends(n)).then_some((from + n, More::Nothing))
         }
         Form::Hex(n) => {
-            let run = run(n + 1);
+            let run = run(n);
             let fits = run.len() == n && run.iter().all(u8::is_ascii_hexdigit);
-            fits.then_some((from + n, More::Nothing))
+            (fits && ends(n)).then_some((from + n, More::Nothing))
         }
         Form::Jwt => {
             let dot = runs.part.end(view.text, from, from + 240, |b| is_token(b) && b != b'.');

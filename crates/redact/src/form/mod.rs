@@ -29,6 +29,7 @@ use bytes::Bytes;
 
 use crate::body::ATTACHMENT_BYTES;
 use crate::bounds::FORM_PARTS_MAX;
+use crate::scan::{Media, is_wide_text};
 use crate::{Attachments, BodyRedactor, RedactError, Redacted, Rules, TextRedactor, text};
 use members::Members;
 use parts::{Parts, Piece, invalid};
@@ -63,8 +64,9 @@ enum Part {
     Text,
     /// A field that may be a number or a truth value: its value so far.
     Typed(Vec<u8>),
-    /// A file of which too little has come to know whether it is text.
-    Unknown(Vec<u8>),
+    /// A file of which too little has come to know whether it is text, and whether its media type
+    /// says so.
+    Unknown(Vec<u8>, Media),
     Binary,
     TextFile(Box<TextRedactor>),
 }
@@ -140,7 +142,7 @@ impl Form {
     /// Bytes that are kept between two pieces.
     pub(crate) fn held_bytes(&self) -> usize {
         let part = match &self.part {
-            Part::Typed(value) | Part::Unknown(value) => value.len(),
+            Part::Typed(value) | Part::Unknown(value, _) => value.len(),
             _ => 0,
         };
         self.parts.held_bytes() + self.json.len() + self.members.held_bytes() + part
@@ -178,11 +180,12 @@ impl Form {
         escape(filename.as_bytes(), &mut self.json);
         self.json.push(b'"');
         let file = FileField { name: head.name, extension: extension(&filename) };
+        let media = head.media.as_ref().map_or(Media::Unknown, |m| Media::of(m.as_bytes()));
         self.writer.pending.push_back(Pending { media: head.media, file: Some(file) });
         // The content of the file follows at once.
         self.redact_all(redactor)?;
         redactor.body.text_bytes += ATTACHMENT_BYTES;
-        self.part = Part::Unknown(Vec::new());
+        self.part = Part::Unknown(Vec::new(), media);
         self.hand_on(out);
         Ok(())
     }
@@ -226,12 +229,12 @@ impl Form {
                 escape(&content, &mut self.json);
                 self.part = Part::Text;
             }
-            Part::Unknown(begun) => {
+            Part::Unknown(begun, _) => {
                 // So many bytes decide, however the file is cut.
                 let first = content.split_to((SNIFFED_BYTES - begun.len()).min(content.len()));
                 begun.extend_from_slice(&first);
                 if begun.len() == SNIFFED_BYTES {
-                    self.sniff(redactor, out);
+                    self.sniff(redactor, out)?;
                     return self.content(content, redactor, out);
                 }
             }
@@ -246,17 +249,33 @@ impl Form {
     }
 
     /// Enough of a file has come, or all of it.
-    fn sniff(&mut self, redactor: &BodyRedactor, out: &mut Vec<Redacted>) {
-        let Part::Unknown(begun) = mem::replace(&mut self.part, Part::Binary) else { return };
+    ///
+    /// # Errors
+    /// It is a text that cannot be read.
+    fn sniff(
+        &mut self,
+        redactor: &BodyRedactor,
+        out: &mut Vec<Redacted>,
+    ) -> Result<(), RedactError> {
+        let Part::Unknown(begun, media) = mem::replace(&mut self.part, Part::Binary) else {
+            return Err(RedactError::Internal);
+        };
         let begun = Bytes::from(begun);
+        let wide = is_wide_text(&begun) && !(media == Media::Binary && begun[0] >= 0xFE);
+        if wide || media == Media::Text && !is_text(&begun) {
+            let reason = "the form holds a text that cannot be read; send it in UTF-8";
+            return Err(RedactError::Attachment { reason: reason.to_owned() });
+        }
         if !is_text(&begun) {
-            return self.writer.pass(begun, out);
+            self.writer.pass(begun, out);
+            return Ok(());
         }
         let mut text = TextRedactor::new(&Rules(Arc::clone(&redactor.body.rules)));
         let from = out.len();
         text.push(begun, out);
         self.writer.given += bytes_of(&out[from..]);
         self.part = Part::TextFile(Box::new(text));
+        Ok(())
     }
 
     fn end(
@@ -264,11 +283,11 @@ impl Form {
         redactor: &mut BodyRedactor,
         out: &mut Vec<Redacted>,
     ) -> Result<(), RedactError> {
-        if matches!(self.part, Part::Unknown(_)) {
-            self.sniff(redactor, out);
+        if matches!(self.part, Part::Unknown(..)) {
+            self.sniff(redactor, out)?;
         }
         match mem::replace(&mut self.part, Part::None) {
-            Part::None | Part::Unknown(_) => return Err(RedactError::Internal),
+            Part::None | Part::Unknown(..) => return Err(RedactError::Internal),
             Part::Text => self.json.push(b'"'),
             Part::Typed(value) if is_scalar(&value) => self.json.extend_from_slice(&value),
             Part::Typed(value) => {
@@ -356,10 +375,12 @@ fn is_scalar(value: &[u8]) -> bool {
     is_number || matches!(value, b"true" | b"false" | b"0")
 }
 
-/// Whether a file that begins so is text: it has no control characters but those of texts.
+/// Whether a file that begins so is text: it has no control characters but those of texts, or one
+/// and a few more. (Of data that are compressed a tenth are control characters.)
 fn is_text(begun: &[u8]) -> bool {
-    let control = |b: &u8| matches!(b, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
-    !begun.starts_with(b"%PDF-") && !begun.iter().any(control)
+    let control = |b: &&u8| matches!(b, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
+    let controls = begun.iter().filter(control).count();
+    !begun.starts_with(b"%PDF-") && controls <= 1 + begun.len() / 64
 }
 
 fn bytes_of(pieces: &[Redacted]) -> u64 {

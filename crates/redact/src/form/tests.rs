@@ -140,8 +140,9 @@ fn files_that_are_text_are_redacted_as_text() {
         (&b"mail jane@example.com"[..], &b"mail [REDACTED_EMAIL]"[..]),
         // Latin-1, and bytes that are no UTF-8.
         (b"Andr\xe9: jane@example.com\xff", b"Andr\xe9: [REDACTED_EMAIL]\xff"),
-        // Binary: not looked into.
-        (b"\0mail jane@example.com", b"\0mail jane@example.com"),
+        // A text with a control character.
+        (b"\0mail jane@example.com", b"\0mail [REDACTED_EMAIL]"),
+        (b"mail jane@example.com\0\x01", b"mail jane@example.com\0\x01"),
         (b"%PDF-1.7\njane@example.com", b"%PDF-1.7\njane@example.com"),
         (b"", b""),
         (
@@ -159,6 +160,43 @@ fn files_that_are_text_are_redacted_as_text() {
             b"--new\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\n\r\n";
         let wanted = [&head[..], expected, b"\r\n--new--\r\n"].concat();
         assert_eq!(String::from_utf8_lossy(&whole), String::from_utf8_lossy(&wanted));
+    }
+}
+
+#[test]
+fn texts_that_cannot_be_read_are_refused() {
+    let wide = |of: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        "Müller, jane@example.com, +14155550132".encode_utf16().flat_map(of).collect()
+    };
+    let little = wide(u16::to_le_bytes);
+    let utf32: Vec<u8> =
+        "jane@example.com".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    let rules = allowing(RulesSpec::default());
+    for (media, content) in [
+        ("", little.clone()),
+        ("Content-Type: text/plain\r\n", little.clone()),
+        ("Content-Type: audio/wav\r\n", little.clone()),
+        ("Content-Type: text/csv\r\n", [&[0xFF, 0xFE][..], &little].concat()),
+        ("", wide(u16::to_be_bytes)),
+        ("Content-Type: application/octet-stream\r\n", utf32),
+        ("Content-Type: text/plain\r\n", b"\0\x01\x02\x03jane@example.com".to_vec()),
+        ("Content-Type: application/json\r\n", [&[0; 40][..], b"jane@example.com"].concat()),
+    ] {
+        let body = form(&[("name=f; filename=\"f.txt\"", media, &content)]);
+        for size in [1, 7, body.len()] {
+            let refused = read(&rules, &body, size).map(|_| ());
+            assert!(matches!(refused, Err(RedactError::Attachment { .. })), "{media}: {refused:?}");
+        }
+    }
+    // Sound and pictures pass, also with a text in them.
+    for content in [
+        &b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0jane@example.com"[..],
+        b"\xff\xfb\x90\x64\0\0\x03\x02\x01\x0f\x10jane@example.com",
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0",
+    ] {
+        let body = form(&[("name=f; filename=f", "Content-Type: audio/mpeg\r\n", content)]);
+        let (whole, ..) = read(&rules, &body, 7).expect("a form");
+        assert!(whole.windows(content.len()).any(|part| part == content), "{whole:?}");
     }
 }
 

@@ -193,6 +193,11 @@ impl EventRestorer {
         self.keep(name, data, &mut edits);
         let touched: Vec<usize> = edits.iter().filter_map(|e| e.channel).collect();
         let all = ends_all(kind);
+        // An answer that failed has broken off: what is held may be the beginning of a value.
+        let broke = self.edit.masks() && found.fails();
+        if broke {
+            self.channels.clear();
+        }
         let mut before = Vec::new();
         for (i, channel) in self.channels.iter_mut().enumerate() {
             if !touched.contains(&i) && (all || found.ends(&channel.path)) {
@@ -258,6 +263,11 @@ impl EventRestorer {
         self.edit.text(&mut flow, &text, false, &mut masked);
         self.edit.rest(&mut flow, false, &mut masked);
         (masked.as_bytes() != data).then(|| masked.into_bytes())
+    }
+
+    /// A line of an event that is no data, where it changes.
+    pub fn line(&mut self, line: &[u8]) -> Option<Vec<u8>> {
+        self.no_json(line)
     }
 
     /// The stream is over: what is still held back.

@@ -83,6 +83,12 @@ impl Texts<'_> {
         self.texts.iter().find(|t| t.frame == 0 && t.key == "type").map_or("", |t| &t.text)
     }
 
+    /// Whether it says that the answer has failed.
+    pub(super) fn fails(&self) -> bool {
+        matches!(self.kind(), "error" | "response.failed")
+            || self.frames.iter().skip(1).any(|f| f.parent == 0 && f.key == "error")
+    }
+
     /// Whether a container or one around it stands under `name`.
     pub(super) fn lies_under(&self, frame: usize, name: &str) -> bool {
         self.around(frame).any(|f| f.key == name)

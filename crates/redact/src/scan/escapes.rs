@@ -10,10 +10,13 @@
 
 use super::super::fold::{NESTED_QUOTE, SOFT_BREAK};
 use super::harmless::SHORT;
+use super::percent::{hex, utf8_len, wide};
 use super::{Coding, SKIPPED_AHEAD_MAX, Scanner, WINDOW};
 
 /// Characters that are held after the escapes of JSON are undone.
-const SOFT_MAX: usize = 8;
+const SOFT_MAX: usize = 12;
+/// Backslashes that may stand in a row before a character.
+const SLASHES_MAX: usize = 8;
 /// How many times a percent sign may be encoded itself: "%40", "%2540", "%252540".
 const PERCENT_LEVELS: u8 = 4;
 
@@ -22,10 +25,10 @@ const PERCENT_LEVELS: u8 = 4;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Soft {
     /// Each with the place where it begins and ends.
-    chars: [(u8, u64, u64); SOFT_MAX],
-    n: usize,
+    pub(crate) chars: [(u8, u64, u64); SOFT_MAX],
+    pub(crate) n: usize,
     /// How many times the percent sign at hand was encoded itself.
-    encoded: u8,
+    pub(crate) encoded: u8,
 }
 
 impl Soft {
@@ -38,7 +41,7 @@ impl Soft {
         (self.n > 0).then_some(self.chars[0].0)
     }
 
-    fn push(&mut self, c: u8, from: u64, to: u64) {
+    pub(crate) fn push(&mut self, c: u8, from: u64, to: u64) {
         self.chars[self.n] = (c, from, to);
         self.n += 1;
     }
@@ -107,6 +110,8 @@ pub(crate) fn holds_quoted_at(text: &[u8]) -> bool {
 pub(crate) enum Decoded {
     /// It stands for this byte; so many bytes.
     Coded(u8, Coding, usize),
+    /// Percent signs that stand for this character, which is not ASCII; so many bytes.
+    Wide(char, usize),
     /// A percent sign that was encoded itself.
     Long(u8, usize),
     /// So many bytes stand for themselves.
@@ -128,6 +133,10 @@ pub(crate) fn decode(text: &[u8], seen: &[u8]) -> Decoded {
                     return Decoded::Open;
                 };
                 let byte = high << 4 | low;
+                if byte >= 0x80 && encoded == 0 {
+                    return wide(text, byte)
+                        .map_or(Decoded::Open, |(c, len)| Decoded::Wide(c, len));
+                }
                 if byte >= 0x80 || byte == b'%' && encoded == PERCENT_LEVELS {
                     return Decoded::Open;
                 }
@@ -149,11 +158,6 @@ pub(crate) fn decode(text: &[u8], seen: &[u8]) -> Decoded {
         },
         _ => Decoded::Open,
     }
-}
-
-#[inline]
-fn hex(b: u8) -> Option<u8> {
-    char::from(b).to_digit(16).map(|v| v as u8)
 }
 
 /// The character that an equals sign and two hex digits stand for in quoted-printable text, with
@@ -244,8 +248,23 @@ impl Scanner {
                 self.soft.push(b, from, to);
             }
             (None, _) => self.fold(c, from, to),
-            (Some(b'%'), Some(h)) if h.is_ascii_hexdigit() => self.percent(h, from, to),
-            (Some(b'\\'), Some(b'\\')) if self.soft.n < SOFT_MAX => self.soft.push(b'\\', from, to),
+            (Some(b'%'), Some(h)) if h.is_ascii_hexdigit() && !self.soft.n.is_multiple_of(3) => {
+                self.percent(h, from, to);
+            }
+            // The next byte of a character.
+            (Some(b'%'), Some(b'%')) if self.soft.n.is_multiple_of(3) => {
+                self.soft.encoded = 0;
+                self.soft.push(b'%', from, to);
+            }
+            (Some(b'\\'), Some(b'\\')) if self.soft.n < SLASHES_MAX => {
+                self.soft.push(b'\\', from, to);
+            }
+            // "\\\\u00fc": an escape within strings of more levels than were undone.
+            (Some(b'\\'), _) if self.undone && !matches!(ascii, Some(b'"' | b'\\')) => {
+                let from = self.soft.chars[0].1;
+                self.soft.n = 0;
+                self.visible(c, from, to);
+            }
             // A quotation mark keeps its backslash: it tells which mark closes what the other one
             // opened.
             (Some(b'\\'), Some(b))
@@ -288,27 +307,65 @@ impl Scanner {
     }
 
     /// Takes a hex digit after a percent sign.
-    fn percent(&mut self, h: u8, from: u64, to: u64) {
+    pub(crate) fn percent(&mut self, h: u8, from: u64, to: u64) {
         let soft = &mut self.soft;
-        if soft.n < 2 {
+        if soft.n % 3 == 1 {
             return soft.push(h, from, to);
         }
-        let value = |h: u8| char::from(h).to_digit(16).unwrap_or(0) as u8;
-        let b = value(soft.chars[1].0) << 4 | value(h);
-        let start = soft.chars[0].1;
+        // Bytes of a character may stand before it.
+        let begin = soft.n - 2;
+        let code = |at: usize, low: u8| {
+            hex(soft.chars[at + 1].0).unwrap_or(0) << 4 | hex(low).unwrap_or(0)
+        };
+        let b = code(begin, h);
+        let (start, place) = (soft.chars[0].1, soft.chars[begin].1);
         if b == b'%' && soft.encoded < PERCENT_LEVELS {
-            soft.n = 0;
-            soft.push(b'%', start, to);
+            soft.n = begin;
+            soft.push(b'%', place, to);
             soft.encoded += 1;
-        } else if b < 0x80 && b != b'%' {
+        } else if begin == 0 && b < 0x80 && b != b'%' {
             soft.n = 0;
-            self.coding = Coding::Percent;
-            self.fold(Some(char::from(b)), start, to);
-            self.coding = Coding::None;
+            self.percent_encoded(char::from(b), start, to);
+        } else if begin == 0 && utf8_len(b) > 0 {
+            soft.push(h, from, to);
+        } else if begin > 0 && b & 0xC0 == 0x80 {
+            let mut utf8 = [0; 4];
+            for (i, byte) in utf8.iter_mut().enumerate().take(begin / 3) {
+                *byte = code(3 * i, soft.chars[3 * i + 2].0);
+            }
+            utf8[begin / 3] = b;
+            let len = utf8_len(utf8[0]);
+            soft.push(h, from, to);
+            if 3 * len > soft.n {
+                return;
+            }
+            match std::str::from_utf8(&utf8[..len]).ok().and_then(|text| text.chars().next()) {
+                Some(c) => {
+                    soft.n = 0;
+                    self.percent_encoded(c, start, to);
+                }
+                None => self.flush_soft(),
+            }
+        } else if begin > 0 {
+            // The bytes before it are no character; it may begin one.
+            let held = *soft;
+            soft.n = begin;
+            self.flush_soft();
+            self.soft.chars[0] = held.chars[begin];
+            self.soft.chars[1] = held.chars[begin + 1];
+            self.soft.n = 2;
+            self.percent(h, from, to);
         } else {
             self.flush_soft();
             self.visible(Some(char::from(h)), from, to);
         }
+    }
+
+    /// Takes a character that is percent-encoded.
+    pub(crate) fn percent_encoded(&mut self, c: char, from: u64, to: u64) {
+        self.coding = Coding::Percent;
+        self.fold(Some(c), from, to);
+        self.coding = Coding::None;
     }
 
     /// An equals sign and two hex digits, with `next` behind them.
@@ -448,9 +505,11 @@ impl Scanner {
 
     /// An escape of level `k` is complete and stands for `c`.
     fn unescaped(&mut self, k: usize, c: Option<char>, to: u64) {
-        self.unescape[k].n = 0;
+        // Not "\n": a backslash before the end of a line goes on it.
+        self.undone = std::mem::take(&mut self.unescape[k].n) > 2;
         self.just_opened &= k > 0;
         self.level(k + 1, c, self.unescape[k].from, to);
+        self.undone = false;
     }
 
     /// The text that was held as the beginning of an escape is none.
@@ -458,7 +517,7 @@ impl Scanner {
         if self.unescape[k].n == 0 {
             return;
         }
-        let held = self.unescape[k];
+        let (held, undone) = (self.unescape[k], std::mem::take(&mut self.undone));
         self.unescape[k].n = 0;
         self.just_opened &= k > 0 || held.n == 0;
         let mut from = held.from;
@@ -467,6 +526,7 @@ impl Scanner {
             self.level(k + 1, Some(char::from(*c)), from, to);
             from = to;
         }
+        self.undone = undone;
     }
 
     /// A character of the first level that is no escape: what shows whether JSON stands in the

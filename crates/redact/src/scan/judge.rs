@@ -252,21 +252,17 @@ impl Scanner {
     }
 
     /// The first secret that begins between the last match and `limit`.
+    #[inline(never)]
     fn next_secret(&mut self, limit: usize, view_end: usize) -> Option<Found> {
         let prefixes = self.rules.secrets.as_ref()?;
         let text = &self.window[..view_end];
         let (known, barrier, rules) = (&mut self.secret, self.barrier, &*self.rules);
-        if let Some(found) = known.found {
-            if found.start >= self.cur {
-                return (found.start < limit).then_some(found);
-            }
-            known.found = None;
-        }
+        known.found = known.found.filter(|found| found.start >= self.cur);
         let mut judge = |start: usize, pattern: usize| {
             let kind = rules.kind_of_secret(pattern)?;
             let view = View {
                 text: &text[..text.len().min(start + AHEAD)],
-                lo: barrier.max(start.saturating_sub(1)),
+                lo: barrier.max(start.saturating_sub(2)),
             };
             let (end, more) = secret::find(&view, start, pattern, &mut known.runs)?;
             let tail = match more {
@@ -276,7 +272,8 @@ impl Scanner {
             };
             Some(Found { start, end, kind, tail })
         };
-        // A prefix that was none because of a letter before it may be one behind a match.
+        // A prefix that was none because of a letter before it may be one behind a match; it stands
+        // before the secret that is known.
         if barrier > known.barrier
             && barrier < known.from
             && barrier < limit
@@ -290,6 +287,9 @@ impl Scanner {
             }
         }
         known.barrier = barrier;
+        if let Some(found) = known.found {
+            return (found.start < limit).then_some(found);
+        }
         let mut from = known.from.max(self.cur);
         loop {
             let hit;

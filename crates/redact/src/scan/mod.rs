@@ -10,6 +10,7 @@
 
 mod apply;
 mod escapes;
+mod forms;
 mod harmless;
 mod hidden;
 mod judge;
@@ -17,6 +18,7 @@ mod lookup;
 mod markers;
 mod nested;
 mod over;
+mod percent;
 mod sealed;
 mod tail;
 mod take;
@@ -34,9 +36,10 @@ use super::names::Reading;
 use super::rules::{Compiled, KindId};
 pub(crate) use escapes::holds_quoted_at;
 pub(crate) use harmless::is_harmless;
-pub(crate) use sealed::{Head, Media};
+pub(crate) use sealed::{Head, Media, is_wide_text};
 
 use escapes::{Nested, Soft, Unescape};
+use forms::{PLUS_AHEAD, Pluses};
 use judge::{Next, NextSecret};
 use markers::NextMarker;
 use nested::NestedKeys;
@@ -44,7 +47,7 @@ use tail::Tail;
 use triggers::Triggers;
 
 /// Folded bytes in the window; then it is looked at and slides on.
-const WINDOW: usize = 4096;
+const WINDOW: usize = 4096 + 128;
 /// Runs in the window's map.
 const SEGMENTS: usize = 2048;
 /// How far windows at fixed places are apart, where custom patterns need them.
@@ -65,7 +68,9 @@ const QUOTE_REACH: usize = 512;
 const HINT_REACH: usize = 48;
 
 const _: () = assert!(
-    STEP + CUSTOM_SPAN_MAX + BEHIND < WINDOW && AHEAD + BEHIND < WINDOW && BLOB_HEAD < WINDOW
+    STEP + CUSTOM_SPAN_MAX + BEHIND + PLUS_AHEAD < WINDOW
+        && AHEAD + BEHIND + PLUS_AHEAD < WINDOW
+        && BLOB_HEAD < WINDOW
 );
 const _: () = assert!(AHEAD <= CUSTOM_SPAN_MAX);
 
@@ -165,6 +170,9 @@ pub(crate) struct Scanner {
     tail: Tail,
     unescape: [Unescape; 2],
     soft: Soft,
+    pluses: Pluses,
+    /// The character that is being taken was a long escape of JSON.
+    undone: bool,
     /// Of the character that is being taken.
     coding: Coding,
     nested: Nested,
@@ -250,6 +258,8 @@ impl Scanner {
             tail: Tail::None,
             unescape: [Unescape::default(); 2],
             soft: Soft::default(),
+            pluses: Pluses::default(),
+            undone: false,
             coding: Coding::None,
             nested: Nested::Unknown,
             quoted: false,
@@ -292,6 +302,7 @@ impl Scanner {
         (self.cur, self.barrier, self.from_start, self.skipped) = (0, 0, true, 0);
         self.ahead = 0;
         (self.tail, self.listed, self.column) = (Tail::None, None, None);
+        self.pluses = Pluses::default();
         self.nested = Nested::Unknown;
         (self.quoted, self.just_opened, self.inner) = (false, false, false);
         self.keys.clear();
@@ -337,11 +348,11 @@ impl Scanner {
             self.unescape.iter().filter(|u| u.n > 0).map(|u| u.from).chain(self.soft.from());
         let pending = held_back.min().unwrap_or(told).min(told);
         let len = self.window.len();
-        if held < len {
-            self.raw_start(held).min(pending)
-        } else if self.skipped > 0 && self.tail != Tail::None && len > 0 {
+        if self.tail != Tail::None && held > 0 {
             // Invisible characters go with what follows them, if the match takes that.
-            self.raw_end(len - 1).min(pending)
+            self.raw_end(held - 1).min(pending)
+        } else if held < len {
+            self.raw_start(held).min(pending)
         } else {
             pending
         }
@@ -359,6 +370,7 @@ impl Scanner {
             }
             self.judge_head();
         }
+        self.see_spaces(end);
         let windowed = self.rules.windowed() && self.look == Look::All;
         loop {
             if self.tail != Tail::None && !self.eat_tail(end) {
@@ -367,9 +379,13 @@ impl Scanner {
             let len = self.window.len();
             let (limit, view_end, last) = if windowed {
                 let full = self.cur + STEP + CUSTOM_SPAN_MAX;
-                if len >= full { (self.cur + STEP, full, false) } else { (len, len, true) }
+                if len >= full + PLUS_AHEAD {
+                    (self.cur + STEP, full, false)
+                } else {
+                    (len, len, true)
+                }
             } else {
-                (if end { len } else { len.saturating_sub(AHEAD) }, len, true)
+                (if end { len } else { len.saturating_sub(AHEAD + PLUS_AHEAD) }, len, true)
             };
             if windowed && last && !end || self.cur >= limit {
                 return;

@@ -63,7 +63,7 @@ impl LocalFacts {
             let place = lo + i + 1;
             facts.odd += usize::from(email::is_odd(*b));
             match b {
-                b'|' | b'`' | b'{' | b'}' | b'?' | b'#' | b'*' => {
+                b'`' | b'{' | b'}' | b'*' => {
                     facts.mark = facts.mark.max(place);
                 }
                 b'/' => {

@@ -109,7 +109,10 @@ pub(crate) fn attachment(head: &[u8], media: Media) -> Head {
 
 /// Judges the beginning of a field that only the provider can read.
 pub(crate) fn opaque(head: &[u8]) -> Head {
-    base64(head, Media::Binary)
+    match base64(head, Media::Binary) {
+        Head::Text => Head::Short,
+        head => head,
+    }
 }
 
 fn strip_data(head: &[u8]) -> Option<&[u8]> {
@@ -140,7 +143,8 @@ fn base64(head: &[u8], media: Media) -> Head {
     }
     let engine = if safe { &SAFE } else { &PLAIN };
     let Ok(decoded) = engine.decode(&data) else { return Head::Plain };
-    if media != Media::Binary && is_text(&decoded) {
+    // Sound may begin as a mark of UTF-16 does.
+    if is_text(&decoded) && !(media == Media::Binary && decoded[0] >= 0xFE) {
         return Head::Text;
     }
     let mixed = |class: fn(&u8) -> bool| data.iter().any(class);
@@ -154,11 +158,6 @@ fn is_text(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"%PDF-") || bytes.len() < 6 {
         return false;
     }
-    let visible = |b: u8| b >= b' ' && b != 0x7F || matches!(b, b'\n' | b'\r' | b'\t' | 0x0C);
-    let utf16 = bytes.starts_with(&[0xFF, 0xFE])
-        || bytes.starts_with(&[0xFE, 0xFF])
-        || bytes.len() >= 8
-            && (0..2).any(|odd| bytes.chunks_exact(2).all(|c| c[odd] == 0 && visible(c[1 - odd])));
     let valid = match std::str::from_utf8(bytes) {
         Ok(_) => true,
         // A character is cut.
@@ -167,5 +166,26 @@ fn is_text(bytes: &[u8]) -> bool {
     let ascii = bytes.iter().filter(|b| b.is_ascii()).count();
     // One byte for each letter, as ISO 8859 and Windows have it: mostly ASCII.
     let single = bytes.len() >= 16 && ascii * 10 >= bytes.len() * 9;
-    utf16 || bytes.iter().all(|b| visible(*b)) && (valid || single)
+    is_wide_text(bytes) || bytes.iter().all(|b| is_visible(*b)) && (valid || single)
+}
+
+fn is_visible(b: u8) -> bool {
+    b >= b' ' && b != 0x7F || matches!(b, b'\n' | b'\r' | b'\t' | 0x0C)
+}
+
+/// Whether these bytes are a text in UTF-16 or UTF-32: by its mark, or because most characters are
+/// ASCII with zeros beside them.
+pub(crate) fn is_wide_text(bytes: &[u8]) -> bool {
+    let mostly = |len: usize| {
+        let count = bytes.len() / len;
+        (0..len).any(|at| {
+            let ascii = |c: &&[u8]| {
+                c.iter().enumerate().all(|(i, b)| if i == at { is_visible(*b) } else { *b == 0 })
+            };
+            bytes.chunks_exact(len).filter(ascii).count() * 4 >= count * 3
+        })
+    };
+    bytes.starts_with(&[0xFF, 0xFE])
+        || bytes.starts_with(&[0xFE, 0xFF])
+        || bytes.len() >= 8 && (mostly(2) || mostly(4))
 }

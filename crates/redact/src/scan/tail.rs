@@ -91,10 +91,11 @@ impl Scanner {
     pub(crate) fn eat_tail(&mut self, end: bool) -> bool {
         let from = self.cur;
         let mut i = from;
-        while let Some(&b) = self.window.get(i) {
+        let seen = if end { self.window.len() } else { self.pluses.from() };
+        while let Some(&b) = self.window[..seen].get(i) {
             // A dot belongs to a token only if the token goes on after it.
             if self.tail == Tail::Token && b == b'.' {
-                match self.window.get(i + 1) {
+                match self.window[..seen].get(i + 1) {
                     None if !end => break,
                     Some(b) if secret::is_token(*b) && *b != b'.' => {}
                     _ => {
@@ -105,7 +106,7 @@ impl Scanner {
             }
             let goes_on = match self.tail {
                 Tail::Base64(wrapped) if matches!(b, b'\n' | b' ' | b'\t') => {
-                    match base64_goes_on(&self.window[i..], wrapped, end) {
+                    match base64_goes_on(&self.window[i..seen], wrapped, end) {
                         GoesOn::Unknown => break,
                         more => more == GoesOn::Yes,
                     }

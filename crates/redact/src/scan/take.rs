@@ -123,6 +123,10 @@ impl Scanner {
                     self.coding = Coding::None;
                     return len;
                 }
+                Decoded::Wide(c, len) => {
+                    self.percent_encoded(c, at, at + len as u64);
+                    return len;
+                }
                 Decoded::Long(b, len) => {
                     self.byte(b, at, at + len as u64);
                     return len;

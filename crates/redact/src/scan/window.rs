@@ -185,6 +185,7 @@ impl Scanner {
         self.from_start = false;
         self.secret.slide(drop);
         self.marker.slide(drop);
+        self.pluses.slide(drop);
         self.terms_from = self.terms_from.saturating_sub(drop);
         self.words.get_mut().clear();
         self.groups.get_mut().clear();

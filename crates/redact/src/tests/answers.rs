@@ -125,6 +125,31 @@ fn the_own_values_of_a_call_stay() {
 }
 
 #[test]
+fn a_stream_that_fails_releases_nothing_that_waited() {
+    let rules = rules();
+    let own = own(&rules, "hello");
+    for held in ["mail bob@cor", "call +141", "card 4111-1111-11", "+44 20 7946 09"] {
+        let delta = json!({"choices": [{"index": 0, "delta": {"content": held}}]}).to_string();
+        for failure in [
+            json!({"error": {"message": "gone", "type": "server_error"}}),
+            json!({"type": "error", "error": {"type": "overloaded_error"}}),
+            json!({"type": "response.failed", "response": {"error": {"code": "x"}}}),
+        ] {
+            let mut restorer = EventRestorer::masking(&rules, &own, false);
+            restorer.event(b"", delta.as_bytes());
+            let failed = restorer.event(b"", failure.to_string().as_bytes());
+            assert!(failed.before.is_empty(), "{held}: {failed:?}");
+            assert!(restorer.event(b"", b"[DONE]").before.is_empty(), "{held}");
+            assert!(restorer.end().is_empty(), "{held}");
+        }
+        // One that ends as it should releases all of it.
+        let mut restorer = EventRestorer::masking(&rules, &own, false);
+        restorer.event(b"", delta.as_bytes());
+        assert_eq!(restorer.event(b"", b"[DONE]").before.len(), 1, "{held}");
+    }
+}
+
+#[test]
 fn words_leave_one_piece_later() {
     let rules = rules();
     let own = own(&rules, "hello");

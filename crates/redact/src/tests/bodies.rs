@@ -266,7 +266,7 @@ fn lists_of_tokens_are_counted() {
 
 #[test]
 fn text_is_counted_as_it_reads_and_attachments_as_pictures() {
-    let data = "QUJD".repeat(1000);
+    let data = "iVBO".repeat(1000);
     let image =
         format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#);
     for (content, expected) in [

@@ -7,6 +7,7 @@ mod entities;
 mod facts;
 pub(crate) mod formats;
 mod labelled;
+mod leaks;
 mod names;
 mod numbers;
 mod phones;

@@ -194,7 +194,7 @@ fn allowed_attachments_pass_and_texts_in_them_do_not() {
         r#"{"type":"image_url","image_url":{"url":"https://example.org/a.png"}}"#.to_owned(),
         format!(r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{image}"}}}}"#),
         format!(r#"{{"source":{{"data":"{image}","media_type":"image/png","type":"base64"}},"type":"image"}}"#),
-        r#"{"type":"input_audio","input_audio":{"data":"QUJDREVGQUJDREVG","format":"wav"}}"#.to_owned(),
+        r#"{"type":"input_audio","input_audio":{"data":"UklGRiQAAABXQVZFZm10IBAAAAABAAEA","format":"wav"}}"#.to_owned(),
         r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjcKJeLjz9MKMSAwIG9iago8PA==","filename":"a.pdf"}}"#.to_owned(),
         r#"{"type":"file","file":{"file_data":"JVBERi0xLjcKJeLjz9MKMSAwIG9iago8PA=="}}"#.to_owned(),
         r#"{"type":"image","data":"AAAA"}"#.to_owned(),
@@ -275,6 +275,13 @@ fn allowed_attachments_pass_and_texts_in_them_do_not() {
             encoded("<svg>jane</svg>")
         ),
         format!(r#"{{"type":"document","data":"{}"}}"#, encoded("a@b.co")),
+        // Whatever it is called.
+        format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{letter}"}}}}"#),
+        format!(r#"{{"type":"input_audio","input_audio":{{"data":"{letter}","format":"wav"}}}}"#),
+        format!(
+            r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{wide}"}}}}"#
+        ),
+        format!(r#"{{"type":"file","file":{{"file_data":"data:audio/mpeg;base64,{wide}"}}}}"#),
     ] {
         assert!(
             matches!(

@@ -9,7 +9,7 @@
 mod host;
 mod vetoes;
 
-use host::{domain, is_foreign};
+use host::{Host, domain, is_foreign};
 use vetoes::{is_no_host, vetoed};
 
 use super::{Detector, View, tld};
@@ -31,7 +31,10 @@ pub(crate) const QUOTED_MAX: usize = 80;
 /// else the ending has to be a known one.
 pub(crate) fn find(view: &View<'_>, at: usize, sure: bool) -> Option<(usize, usize)> {
     // Nothing before it, or what no local part ends with.
-    if !view.before(at).is_some_and(|b| is_local(b) || matches!(b, b'"' | b']' | SOFT_BREAK)) {
+    if !view
+        .before(at)
+        .is_some_and(|b| is_local(b) || matches!(b, b'"' | b']' | SOFT_BREAK | NESTED_QUOTE))
+    {
         return None;
     }
     let host = domain(view, at + 1)?;
@@ -39,8 +42,11 @@ pub(crate) fn find(view: &View<'_>, at: usize, sure: bool) -> Option<(usize, usi
     if is_no_host(view, &host) {
         return None;
     }
-    let mut start =
-        if matches!(view.before(at), Some(b'"')) { quoted(view, at)? } else { local(view, at)? };
+    let mut start = if matches!(view.before(at), Some(b'"' | NESTED_QUOTE)) {
+        quoted(view, at)?
+    } else {
+        local(view, at, &host)?
+    };
     if view.at(start) == Some(b'_') && view.at(host.end) == Some(b'_') && start + 1 < at {
         // Emphasis in Markdown.
         start += 1;
@@ -106,7 +112,7 @@ pub(crate) fn is_of_query(b: u8) -> bool {
 }
 
 /// Where the local part before `at` begins.
-fn local(view: &View<'_>, at: usize) -> Option<usize> {
+fn local(view: &View<'_>, at: usize, host: &Host) -> Option<usize> {
     // "49699333+dependabot[bot]@users.noreply.github.com"
     let mut i = if view.text[view.lo..at].ends_with(b"[bot]") { at - 5 } else { at };
     let mut ascii = i < at;
@@ -121,7 +127,7 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
         }
         if b < 0x80 {
             let class = CLASS[usize::from(b)];
-            if class & LOCAL == 0 && b != SOFT_BREAK {
+            if class & LOCAL == 0 && (b != SOFT_BREAK || is_assigned(view, i - 1)) {
                 break;
             }
             seen |= class;
@@ -138,20 +144,64 @@ fn local(view: &View<'_>, at: usize) -> Option<usize> {
         return Some(i);
     }
     let bracketed = view.before(i) == Some(b'<');
-    // A backslash and a letter that were left as they stood, not at the end of a word:
-    // "…,\\nbob@example.com".
-    let escape = matches!(view.text[i..at].first(), Some(b'n' | b'r' | b't'))
-        && i + 1 < at
-        && view.before(i) == Some(b'\\');
-    if escape && !view.before(i - 1).is_some_and(|b| b.is_ascii_alphanumeric()) {
-        i += 1;
+    if view.before(i) == Some(b'\\') && i + 1 < at {
+        i = behind_escape(view, i);
     }
     let start = if seen & ODD != 0 {
-        i + cut(&view.text[i..at], bracketed)
+        let marked = marked(&view.text[i..at], view.at(host.end) == Some(b'|'));
+        i + if marked { 0 } else { cut(&view.text[i..at], bracketed) }
     } else {
         i + led(&view.text[i..at])
     };
     view.text[start..at].iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80).then_some(start)
+}
+
+/// Where a local part begins that a backslash stands before, so that no escape of a program's text
+/// is cut in two: behind the letter of "…,\\nbob@example.com", before the backslash of
+/// "end\\nbob@example.com", where the letter may be the name's.
+fn behind_escape(view: &View<'_>, i: usize) -> usize {
+    let line = |b: Option<u8>| matches!(b, Some(b'n' | b'r' | b't'));
+    // "\\r\\n"
+    let escape = i >= 2 && line(view.before(i - 1)) && view.before(i - 2) == Some(b'\\');
+    let word = view.before(i - 1).is_some_and(|b| b.is_ascii_alphanumeric()) && !escape;
+    let single = view.before(i - 1) != Some(b'\\');
+    if line(view.at(i)) && !word {
+        i + 1
+    } else if single && matches!(view.at(i), Some(b'n' | b'r' | b't' | b'b' | b'f')) {
+        i - 1
+    } else {
+        i
+    }
+}
+
+/// Whether an equals sign at the end of a line, seen as the byte at `i`, assigns what follows to a
+/// field for addresses: "email=⏎jane@…".
+fn is_assigned(view: &View<'_>, i: usize) -> bool {
+    const FIELDS: [&[u8]; 12] = [
+        b"mail", b"email", b"e-mail", b"e_mail", b"to", b"from", b"cc", b"bcc", b"user",
+        b"address", b"contact", b"sender",
+    ];
+    let before = &view.text[view.lo.max(i.saturating_sub(40))..i];
+    let word = |b: &u8| b.is_ascii_alphabetic() || matches!(*b, b'-' | b'_');
+    let name = &before[before.iter().rposition(|b| !word(b)).map_or(0, |at| at + 1)..];
+    let last = name.rsplit(|b| *b == b'_').next().unwrap_or_default();
+    FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field) || last.eq_ignore_ascii_case(field))
+}
+
+/// Whether a run with one `#`, `|` or `?` in it is a local part all of it: "jane#roe". Not
+/// "page.html?jane", "/p?jane", "Name|jane". `piped`: another bar follows the address.
+fn marked(run: &[u8], piped: bool) -> bool {
+    let Some(i) = run.iter().position(|b| is(*b, ODD)) else { return false };
+    let (front, rest) = (&run[..i], &run[i + 1..]);
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b);
+    let ending = front.rsplit(|b| *b == b'.').next().unwrap_or_default();
+    matches!(run[i], b'#' | b'?' | b'|')
+        && !(run[i] == b'|' && piped)
+        && front.first().is_some_and(u8::is_ascii_lowercase)
+        && front.iter().all(plain)
+        && !(ending.len() < front.len() && (tld::is_known(ending) || vetoes::is_file(ending)))
+        && rest.first().is_some_and(u8::is_ascii_alphanumeric)
+        && !rest.iter().any(|b| is(*b, ODD))
 }
 
 /// How much of a run of local-part characters is the text's own punctuation: URL paths, queries,
@@ -207,6 +257,8 @@ fn is_rfc_art(run: &[u8]) -> bool {
 /// Where a quoted local part begins whose closing mark stands before `at`.
 fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
     let close = at - 1;
+    // In what is no JSON for all that, because nothing goes on behind a string.
+    let mark = view.text[close];
     // The marks of a text that stands in quotation marks itself: `{\"to\":\"\\\"zz
     // qq\\\"@example.com\"}`.
     let escapes =
@@ -215,7 +267,7 @@ fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
     let mut i = close;
     while let Some(b) = view.before(i) {
         i -= 1;
-        if b == b'"' && escapes(i) <= own {
+        if b == mark && escapes(i) <= own {
             let open = i - own.min(escapes(i));
             let inside = &view.text[i + 1..close - own];
             let blank =
@@ -226,10 +278,11 @@ fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
                 None => true,
                 Some(b) => matches!(
                     b,
-                    b' ' | b'\t' | b'\n' | b'<' | b'(' | b',' | b';' | b':' | NESTED_QUOTE
+                    b' ' | b'\t' | b'\n' | b'<' | b'(' | b'[' | b',' | b';' | b':' | NESTED_QUOTE
                 ),
             };
-            let own_mark = parted || word && !blank(inside.first()) && !blank(inside.last());
+            let own_mark =
+                parted && mark == b'"' || word && !blank(inside.first()) && !blank(inside.last());
             return (own_mark && !inside.is_empty()).then_some(open);
         }
         if b == b'\n' || b == NESTED_QUOTE || at - i > QUOTED_MAX {

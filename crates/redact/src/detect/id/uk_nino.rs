@@ -3,7 +3,7 @@
 //! Source: HMRC, National Insurance Manual NIM39110 (letters and prefixes that are not used).
 
 use super::super::places::{DASH, SPACE, UPPER, after_letters, behind_mark};
-use super::super::shape::{called, written};
+use super::super::shape::written;
 use super::super::{Detector, Digits, Span};
 
 /// British National Insurance numbers.
@@ -36,10 +36,7 @@ fn find(at: &Digits<'_>) -> Option<Span> {
         && !b"DFIOQUV".contains(&prefix[1])
         && !matches!(prefix, b"BG" | b"GB" | b"KN" | b"NK" | b"NT" | b"TN" | b"ZZ");
     let suffix = matches!(view.text[end - 1], b'A'..=b'D');
-    let named = || called(view, start, &["ni", "nino", "national insurance", "insurance number"]);
-    // Without its letters it would be hex digits.
-    let hex = view.text[start..end].iter().all(u8::is_ascii_hexdigit);
-    (used && suffix && (!hex || named())).then_some((start, end))
+    (used && suffix).then_some((start, end))
 }
 
 #[cfg(test)]
@@ -50,7 +47,7 @@ fn insured_of_britain() {
         &[
             "NI number «AB 12 34 56 C», «JG103759A».",
             "nino «AB123456C»",
-            "AB123456C QQ123456C JG103759E GB123456A JG103759AB",
+            "«AB123456C» QQ123456C JG103759E GB123456A JG103759AB",
         ],
     );
 }
