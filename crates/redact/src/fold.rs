@@ -73,6 +73,19 @@ pub(crate) fn fold(c: char) -> Fold {
     }
 }
 
+/// A text as the detectors see it.
+pub(crate) fn folded(text: &str) -> Vec<u8> {
+    let mut folded = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match fold(c) {
+            Fold::Byte(b) => folded.push(b),
+            Fold::Keep => folded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Fold::Skip => {}
+        }
+    }
+    folded
+}
+
 /// The folded forms of the characters of a page.
 fn page(code: usize) -> &'static [u8; PAGE] {
     static PAGES: [OnceLock<Box<[u8; PAGE]>>; 0x11_0000 / PAGE] =
@@ -176,6 +189,8 @@ fn fold_low(c: char, code: u32) -> Fold {
         0xB7 | 0x2024 | 0x2219 | 0x22C5 => Fold::Byte(b'.'),
         0x2022 | 0x2023 | 0x2027 | 0x204C | 0x204D | 0x25A0 => Fold::Byte(BULLET),
         0x25AA | 0x25AB | 0x25CF | 0x25E6 | 0x2981 | 0x2E31 => Fold::Byte(BULLET),
+        // An apostrophe, and the quotation marks that look like one.
+        0x2018 | 0x2019 | 0x02BC => Fold::Byte(b'\''),
         0x2044 | 0x2215 => Fold::Byte(b'/'),
         0x2795 => Fold::Byte(b'+'),
         0x260E | 0x260F | 0x2706 | 0x2121 => Fold::Byte(TELEPHONE),

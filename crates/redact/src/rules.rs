@@ -12,6 +12,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::detect::{AtColon, DETECTORS, Detector, GROUPS, secret, secret::Secret, words::Words};
+use super::fold;
 use super::pairs::Pairs;
 use super::{Action, Answers, Attachments, ENTITIES, Ledger, RulesError, RulesSpec, TokenArrays};
 use crate::bounds::{CUSTOM_PATTERNS_MAX, CUSTOM_REGEX_BYTES_MAX, TERMS_MAX};
@@ -212,9 +213,9 @@ pub(crate) struct Terms {
 }
 
 /// The first two bytes of words, in both cases.
-fn cases<'a>(words: &'a [&str]) -> impl Iterator<Item = Vec<u8>> + 'a {
+fn cases(words: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> + '_ {
     words.iter().flat_map(|word| {
-        let lead = &word.as_bytes()[..word.len().min(2)];
+        let lead = &word[..word.len().min(2)];
         (0..4u8).map(|upper| {
             let cased = lead.iter().enumerate().map(|(i, b)| match upper >> i & 1 {
                 0 => b.to_ascii_lowercase(),
@@ -512,7 +513,7 @@ fn compile_terms(
     kinds: &mut Vec<Kind>,
     problems: &mut Vec<RulesError>,
 ) -> Option<Terms> {
-    let mut words: Vec<&str> = Vec::new();
+    let mut words: Vec<Vec<u8>> = Vec::new();
     let mut word_kinds = Vec::new();
     for (index, terms) in spec.terms.iter().enumerate() {
         let mut problem = |reason: String| problems.push(RulesError::Terms { index, reason });
@@ -535,8 +536,11 @@ fn compile_terms(
             continue;
         }
         for word in &terms.words {
-            words.push(word);
-            word_kinds.push(kinds.len() as KindId);
+            let word = fold::folded(word);
+            if !word.is_empty() {
+                words.push(word);
+                word_kinds.push(kinds.len() as KindId);
+            }
         }
         kinds.push(Kind::new(kinds, &terms.name, terms.replacement.clone()));
     }

@@ -501,3 +501,19 @@ fn strings_too_short_for_a_match_are_told_from_the_shortest_ones() {
         assert_eq!(message(&rules, text), expected(text), "{text}");
     }
 }
+
+#[test]
+fn words_of_the_policy_are_written_in_other_ways() {
+    let rules = custom("unused", "[X]", &["O'Neil", "O’Hara", "Müller GmbH", "Blue\u{a0}Heron"])
+        .expect("rules");
+    for (given, expected) in [
+        ("for O’Neil and O'Neil", "for [PROJECT] and [PROJECT]"),
+        ("for O'Hara, O’Hara", "for [PROJECT], [PROJECT]"),
+        ("the Müller\u{a0}GmbH here", "the [PROJECT] here"),
+        ("a Blue Heron, a blue\u{2009}heron", "a [PROJECT], a [PROJECT]"),
+        ("a Ｂｌｕｅ Heron", "a [PROJECT]"),
+    ] {
+        let (found, _) = text(&rules, given);
+        assert_eq!(String::from_utf8_lossy(found.as_bytes()), expected, "{given}");
+    }
+}
