@@ -26,6 +26,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome of a call that is answered with this status of its provider.
+    pub const fn of_status(status: u16) -> Outcome {
+        match status {
+            429 => Outcome::ProviderRateLimited,
+            400..=499 => Outcome::ClientError,
+            500..=599 => Outcome::ProviderError,
+            _ => Outcome::Ok,
+        }
+    }
+
     /// The form used in the log.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -165,7 +165,7 @@ async fn classify_one(
 
 fn refused(refusal: &Refusal) -> Value {
     let mut result = refusal.to_json(false);
-    result["status"] = json!(refusal.code.status());
+    result["status"] = json!(refusal.status());
     if let Some(wait) = refusal.retry_after {
         result["retry_after"] = json!(wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64);
     }

@@ -355,18 +355,19 @@ impl AiProvider {
         let targets = Targets::only(Arc::clone(&self.target), policy.timeouts);
         let answer = gateway.upstream.call(policy, &targets, &call, &self.trail).await;
         let answer = answer.map_err(|no_answer| refusal_of(&no_answer))?;
-        let (retry_after, success) = (retry_after(&answer), answer.head.status.is_success());
+        let success = answer.head.status.is_success();
+        let refused =
+            refusal_of_status(answer.head.status.as_u16(), retry_after(&answer), answer.is_final);
         let bytes = match answer.body {
             AnswerBody::Whole(bytes) => bytes,
             // Not labelled as JSON; it is read all the same, because it was paid for.
-            AnswerBody::Streaming(_, rest) if success => whole(rest, policy.timeouts.idle, &room)
-                .await
-                .ok_or_else(|| unavailable(retry_after))?,
-            AnswerBody::Streaming(..) => return Err(unavailable(retry_after)),
+            AnswerBody::Streaming(_, rest) if success => {
+                whole(rest, policy.timeouts.idle, &room).await.ok_or(refused.clone())?
+            }
+            AnswerBody::Streaming(..) => return Err(refused),
         };
         self.note_answer(&bytes);
-        // To a help desk, an error of the provider means that the service is unavailable.
-        if success { Ok(bytes) } else { Err(unavailable(retry_after)) }
+        if success { Ok(bytes) } else { Err(refused) }
     }
 }
 
@@ -393,6 +394,25 @@ fn refusal_of(no_answer: &NoAnswer) -> Refusal {
     }
 }
 
+/// The refusal of a ticket whose question the provider answered with an error. To a help desk, an
+/// error means that the service is unavailable; the statuses that say when to come back are kept, as
+/// those of any call are.
+fn refusal_of_status(status: u16, retry_after: Option<Duration>, is_final: bool) -> Refusal {
+    let (code, message) = match status {
+        429 => (
+            Code::RateLimitExceeded,
+            "The AI service has reached the limit of its provider. Please try again later.",
+        ),
+        408 | 409 => (
+            Code::ProviderUnavailable,
+            "The AI service could not complete the request. Please try again later.",
+        ),
+        _ => return unavailable(retry_after),
+    };
+    let (provider_status, lasting) = (Some(status), is_final);
+    Refusal { retry_after, provider_status, lasting, ..Refusal::new(code, message) }
+}
+
 /// An answer that was not gathered before, if it is short.
 async fn whole(rest: Incoming, idle: Duration, room: &Share) -> Option<Bytes> {
     match gathered(rest, idle, room).await {
@@ -404,4 +424,27 @@ async fn whole(rest: Incoming, idle: Duration, room: &Share) -> Option<Bytes> {
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let text = |name: &str| answer.head.headers.get(name).and_then(|v| v.to_str().ok());
     retry::retry_after(text("retry-after-ms"), text("retry-after"), clock::wall_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Outcome;
+
+    #[test]
+    fn a_provider_s_limit_and_conflict_keep_their_status() {
+        let wait = Some(Duration::from_secs(60));
+        for (status, expected) in [
+            (429, (429, "rate_limit_exceeded", Outcome::ProviderRateLimited, true)),
+            (409, (409, "provider_unavailable", Outcome::ClientError, true)),
+            (408, (408, "provider_unavailable", Outcome::ClientError, true)),
+            (400, (503, "provider_unavailable", Outcome::ProviderError, true)),
+            (500, (503, "provider_unavailable", Outcome::ProviderError, true)),
+        ] {
+            let refused = refusal_of_status(status, wait, true);
+            let told =
+                (refused.status(), refused.code.as_str(), refused.outcome(), refused.is_final());
+            assert_eq!((told, refused.retry_after), (expected, wait), "{status}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tollgate_wire::translate::error;
 
-use crate::code::Code;
+use crate::code::{Code, Outcome};
 use crate::ids::RequestId;
 use crate::limit::bucket::Decision;
 use crate::share::{Resource, Short};
@@ -31,6 +31,8 @@ pub struct Refusal {
     pub budget: Option<Box<str>>,
     /// The wait is longer than a client should sit out (a budget is used up).
     pub lasting: bool,
+    /// The status of the provider's own refusal, where it stands in place of the code's.
+    pub provider_status: Option<u16>,
     /// `allow` of a 405.
     pub allow: Option<&'static str>,
     /// The attempts at providers, where it came to that.
@@ -61,6 +63,7 @@ impl Refusal {
             quota: None,
             budget: None,
             lasting: false,
+            provider_status: None,
             allow: None,
             tried: None,
             close: false,
@@ -70,6 +73,16 @@ impl Refusal {
     /// A refusal with the general message of its code.
     pub fn of(code: Code) -> Refusal {
         Refusal::new(code, code.message())
+    }
+
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        self.provider_status.unwrap_or(self.code.status())
+    }
+
+    /// The outcome of the call in its row.
+    pub fn outcome(&self) -> Outcome {
+        self.provider_status.map_or(self.code.outcome(), Outcome::of_status)
     }
 
     /// Names the field concerned.
@@ -94,7 +107,7 @@ impl Refusal {
     /// OpenAI's.
     pub fn to_json(&self, is_anthropic: bool) -> serde_json::Value {
         if is_anthropic {
-            let kind = error::anthropic_type(self.code.status());
+            let kind = error::anthropic_type(self.status());
             return serde_json::json!({
                 "type": "error",
                 "error": {"type": kind, "message": self.message, "code": self.code.as_str()},
@@ -111,8 +124,7 @@ impl Refusal {
     /// Writes the log line of a server error: the provider, how each attempt ended or else the
     /// cause, the number of attempts and the call's id.
     pub fn log(&self, request_id: &RequestId) {
-        let (status, code, request_id) =
-            (self.code.status(), self.code.as_str(), request_id.as_str());
+        let (status, code, request_id) = (self.status(), self.code.as_str(), request_id.as_str());
         if self.code == Code::Overloaded {
             // Counted only; a line for each would let a flood of calls fill the log.
             tracing::debug!(

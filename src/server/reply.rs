@@ -9,17 +9,15 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::code::Code;
 use crate::ids::RequestId;
 use crate::pipeline::answer_out::body::Body;
-use crate::pipeline::guided::BUDGET;
 use crate::pipeline::ratelimit_headers::ratelimit_headers;
 use crate::pipeline::refusal::Refusal;
-use crate::pipeline::{ATTEMPTS, PROVIDER, REQUEST_ID, set};
+use crate::pipeline::{ATTEMPTS, BUDGET, PROVIDER, REQUEST_ID, set};
 
 /// The answer to a refused call, for Anthropic's SDKs if it came to one of its endpoints.
 pub fn refusal(refusal: &Refusal, is_anthropic: bool) -> Response<Body> {
-    let code = refusal.code;
     let mut response = Response::new(Body::full(refusal.to_json(is_anthropic).to_string()));
     *response.status_mut() =
-        StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(wait) = refusal.retry_after {
@@ -51,7 +49,7 @@ pub fn refusal(refusal: &Refusal, is_anthropic: bool) -> Response<Body> {
     if let Some(allow) = refusal.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
-    if code.status() == 401 {
+    if refusal.status() == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if refusal.close {

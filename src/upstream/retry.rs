@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use crate::bounds::RETRY_AFTER_WAIT_MAX;
 use crate::egress::fault::ProxyFault;
 
 /// `retry` of the policy.
@@ -79,10 +78,9 @@ pub struct StatusFacts {
 impl StatusFacts {
     /// Whether the client of a call that is not retried any more should not retry it either: the
     /// error is about money, or it is one that the gateway itself retries. If the provider asks for
-    /// a longer wait than the gateway's, the client may keep it.
+    /// a longer wait than the gateway's, a moment does not help, and `retry-after` says how long.
     pub fn is_final(&self) -> bool {
-        let waits = self.retry_after.is_some_and(|after| after > RETRY_AFTER_WAIT_MAX);
-        self.about_money || (matches!(self.status, 408 | 409 | 429) && !waits)
+        self.about_money || matches!(self.status, 408 | 409 | 429)
     }
 }
 
@@ -243,6 +241,22 @@ mod tests {
 
     fn status(status: u16) -> StatusFacts {
         StatusFacts { status, ..StatusFacts::default() }
+    }
+
+    #[test]
+    fn a_limit_is_final_however_long_the_provider_s_wait_is() {
+        for (code, wait_s, expected) in [
+            (429, None, true),
+            (429, Some(1), true),
+            (429, Some(60), true),
+            (408, Some(60), true),
+            (409, Some(60), true),
+            (400, Some(60), false),
+        ] {
+            let retry_after = wait_s.map(Duration::from_secs);
+            let facts = StatusFacts { retry_after, ..status(code) };
+            assert_eq!(facts.is_final(), expected, "{code} {wait_s:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::super::record::Record;
 use super::super::turns::Pace;
 use super::super::walk::Walk;
 use super::idle::Patience;
-use crate::ailog::row::Outcome;
 use crate::auth::Caller;
 use crate::redact::Rules;
 use crate::share;
@@ -58,15 +57,5 @@ impl Logged {
             capture_bytes: policy.ailog.capture_bytes(),
             learning: None,
         }
-    }
-}
-
-/// The outcome of a call whose answer has this status.
-pub fn outcome_of(status: u16) -> Outcome {
-    match status {
-        429 => Outcome::ProviderRateLimited,
-        400..=499 => Outcome::ClientError,
-        500..=599 => Outcome::ProviderError,
-        _ => Outcome::Ok,
     }
 }

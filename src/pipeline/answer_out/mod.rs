@@ -29,6 +29,7 @@ use super::refusal::Refusal;
 use super::turns::Pace;
 use super::walk::Walk;
 use crate::ailog::Pending;
+use crate::ailog::row::Outcome;
 use crate::auth::Caller;
 use crate::bounds::{CALL_BYTES_FREE, STEP_BYTES_MAX};
 use crate::code::Code;
@@ -38,7 +39,7 @@ use crate::share;
 use crate::upstream::answer::{Reduced, Translated};
 use crate::upstream::foreign::STREAM_BOUNDS;
 use crate::upstream::{Answer, AnswerBody, Upstream, WholeAnswer, essence};
-use answering::{Answering, Held, Logged, outcome_of};
+use answering::{Answering, Held, Logged};
 use body::Body;
 use idle::Patience;
 use rewrite::{Rewriting, Unreadable};
@@ -207,7 +208,7 @@ pub fn respond(
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
             }
             let status = head.status.as_u16();
-            let pending = record.close_soon(status, outcome_of(status), None);
+            let pending = record.close_soon(status, Outcome::of_status(status), None);
             // A short one is sent soon; a long one holds its bounds until it has been written.
             let is_short = bytes.len() <= CALL_BYTES_FREE;
             let body = if is_short { Body::full(bytes) } else { Body::held(bytes, room()) };

@@ -26,7 +26,7 @@ use tollgate_wire::{Role, StreamFailure, StreamReader, translate};
 use self::closing::Closing;
 use super::super::record::Record;
 use super::super::turns::Pace;
-use super::answering::{Answering, Held, Logged, outcome_of};
+use super::answering::{Answering, Held, Logged};
 use super::cut::Cut;
 use super::idle::{Due, Silence};
 use super::rewrite::{Bodies, Events};
@@ -390,7 +390,7 @@ impl Tee {
             return self.broke(Outcome::ProviderError, Code::ProviderAnswerInvalid, UNREADABLE);
         }
         match &mut self.kind {
-            TeeKind::Plain { .. } => self.record_plain(outcome_of(self.status), None),
+            TeeKind::Plain { .. } => self.record_plain(Outcome::of_status(self.status), None),
             TeeKind::Events { reader, stream, rewrite, .. } => {
                 if stream.may_end() {
                     let rest = reader.rest();

@@ -365,12 +365,12 @@ impl Record {
     /// Writes the row of a refused call.
     pub fn refuse(&mut self, refusal: &Refusal) {
         let left = self.seen.as_deref().is_some_and(|seen| lock(seen).disconnected);
-        let outcome = match refusal.code.outcome() {
+        let outcome = match refusal.outcome() {
             Outcome::ClientError if left => Outcome::ClientDisconnect,
             outcome => outcome,
         };
         let is_left = outcome == Outcome::ClientDisconnect;
-        let status = if is_left { CLIENT_CLOSED_REQUEST } else { refusal.code.status() };
+        let status = if is_left { CLIENT_CLOSED_REQUEST } else { refusal.status() };
         self.row.limited_by.clone_from(&refusal.limited_by);
         // One of a flood, perhaps.
         if self.work == Work::Begun && outcome == Outcome::RateLimited && self.trail.attempts() == 0

@@ -210,3 +210,34 @@ fn a_failing_provider_is_retried_and_then_told() {
     reply.refused(503, "provider_unavailable");
     assert_eq!(provider.seen().len(), 3);
 }
+
+#[test]
+fn a_provider_s_limit_is_told_as_in_calls_through_the_proxy() {
+    let provider = Provider::start();
+    let gateway = Setup::new(&provider).section("retry", "{max_retries: 0}").start();
+    let titled = |n: u16| json!({"title": format!("ticket {n}"), "body": "b"});
+    for (n, (status, code, outcome, limited_by)) in [
+        (429, "rate_limit_exceeded", "provider_rate_limited", "provider"),
+        (409, "provider_unavailable", "client_error", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        provider.always(step::error(status, "x"));
+        let reply = ask(&gateway, "acme", &titled(status));
+        reply.refused(status, code);
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
+        let batch = json!({"tickets": [titled(status + 1)]});
+        let results = gateway.post("/api/ai/intent/batch", &jwt("acme"), &batch).ok().json();
+        assert_eq!(results["results"][0]["status"], status);
+        let rows = gateway.rows(2 * (n + 1));
+        let of_status: Vec<_> = rows.iter().filter(|row| row["status"] == status).collect();
+        assert_eq!(of_status.len(), 2);
+        for row in of_status {
+            assert_eq!(
+                (&row["outcome"], &row["limited_by"]),
+                (&json!(outcome), &json!(limited_by))
+            );
+        }
+    }
+}
