@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use tollgate_wire::Format;
 
 use super::refusal::Refusal;
 use crate::code::Code;
 use crate::config::policy::Targets;
 use crate::route;
-use crate::route::table::Endpoint;
+use crate::route::table::{Endpoint, Matched};
 
 /// Nothing is at this path.
 pub fn unknown(path: &str) -> Refusal {
@@ -79,36 +79,103 @@ pub fn serving<'t>(
     route::serving::serving(targets, endpoint, model).ok_or_else(|| wrong(targets, endpoint, model))
 }
 
+/// Endpoints by which a model answers, and those by which its tokens are counted.
+const ANSWERING: [&str; 3] = ["/v1/chat/completions", "/v1/messages", "/v1/responses"];
+const COUNTING: [&str; 2] = ["/v1/messages/count_tokens", "/v1/responses/input_tokens"];
+
 fn wrong(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> Refusal {
     let kind = targets.list.first().map_or("", |target| target.provider.options.kind.name());
     let name = model.unwrap_or("this model");
-    let instead = match (endpoint.format, endpoint.name.as_ref()) {
-        (Format::AnthropicMessages, "/v1/messages/count_tokens") => {
-            "POST /v1/responses/input_tokens"
-        }
-        (Format::AnthropicMessages, _) => "POST /v1/chat/completions",
-        _ => "POST /v1/messages",
+    let remedy = match instead(targets, endpoint, model) {
+        Some(instead) => format!("call POST {instead} instead"),
+        None => "choose a model of another provider".to_owned(),
     };
-    let has_counterpart = matches!(
-        endpoint.format,
-        Format::AnthropicMessages
+    let message = format!(
+        "`{name}` is served by a provider of kind {kind}, which does not have {}; {remedy}",
+        endpoint.name
+    );
+    Refusal::new(Code::WrongEndpoint, message).about("model")
+}
+
+/// An endpoint for the same purpose that the targets do serve: best one that needs no translation.
+fn instead(targets: &Targets, endpoint: &Endpoint, model: Option<&str>) -> Option<&'static str> {
+    let is_compaction = endpoint.makes.is_some()
+        && endpoint.format == Format::OpenAiResponses
+        && endpoint.answer != endpoint.format;
+    let names: &[&'static str] = match (endpoint.format, endpoint.makes) {
+        _ if is_compaction => &[],
+        (Format::AnthropicMessages | Format::OpenAiResponses, None) => &COUNTING,
+        (
+            Format::AnthropicMessages
             | Format::OpenAiChat
             | Format::OpenAiCompletions
-            | Format::OpenAiResponses
-    );
-    let message = if has_counterpart {
-        format!(
-            "`{name}` is served by a provider of kind {kind}, which does not have {}; call \
-                {instead} instead",
-            endpoint.name
-        )
-    } else {
-        format!(
-            "`{name}` is served by a provider of kind {kind}, which does not have {}; choose a \
-                model of another \
-             provider",
-            endpoint.name
-        )
+            | Format::OpenAiResponses,
+            _,
+        ) => &ANSWERING,
+        _ => &[],
     };
-    Refusal::new(Code::WrongEndpoint, message).about("model")
+    let served = |name: &&'static str| match route::table::find(&Method::POST, name, &[]) {
+        Matched::Proxy(other) if other.name != endpoint.name => {
+            route::serving::serving(targets, &other, model).map(|_| other.format)
+        }
+        _ => None,
+    };
+    let served: Vec<_> = names.iter().filter_map(|name| Some((*name, served(name)?))).collect();
+    let speaks = |format: Format| targets.list.iter().any(|t| t.provider.speaks(format));
+    let native = served.iter().find(|(_, format)| speaks(*format));
+    native.or(served.first()).map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    /// The message about a call of this endpoint for a model of this provider; empty if it is served.
+    fn told(provider: &str, path: &str) -> String {
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("file");
+        let text = format!(
+            "auth: {{accept: [anonymous]}}\nproviders:\n  one: {{{provider}, \
+             base_url: 'http://127.0.0.1:1/v1'}}\n"
+        );
+        std::fs::write(file.path(), text).expect("a policy");
+        let policy = load(Some(file.path())).expect("a good policy").policy;
+        let targets = route::targets(&policy, Some("m"));
+        let Matched::Proxy(endpoint) = route::table::find(&Method::POST, path, &[]) else {
+            panic!("{path}");
+        };
+        match serving(targets, &endpoint, Some("m")) {
+            Ok(_) => String::new(),
+            Err(refusal) => {
+                assert_eq!(refusal.code, Code::WrongEndpoint);
+                refusal.message.into_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn remedies_are_true() {
+        let chat_only = "kind: openai, wires: [chat]";
+        for (provider, path, remedy) in [
+            // Nothing counts there, so neither endpoint sends to the other.
+            (chat_only, "/v1/messages/count_tokens", "choose a model of another provider"),
+            (chat_only, "/v1/responses/input_tokens", "choose a model of another provider"),
+            ("kind: anthropic", "/v1/completions", "call POST /v1/messages instead"),
+            (chat_only, "/v1/completions", "call POST /v1/chat/completions instead"),
+        ] {
+            let message = told(provider, path);
+            assert!(message.contains(remedy), "{provider} {path}: {message}");
+        }
+        assert_eq!(told("kind: openai", "/v1/messages/count_tokens"), "");
+    }
+
+    #[test]
+    fn a_compaction_is_never_translated() {
+        for provider in ["kind: anthropic", "kind: openai, wires: [chat]"] {
+            assert_eq!(told(provider, "/v1/responses"), "", "{provider}");
+            let message = told(provider, "/v1/responses/compact");
+            assert!(message.contains("does not have /v1/responses/compact; choose"), "{message}");
+        }
+        assert_eq!(told("kind: openai", "/v1/responses/compact"), "");
+    }
 }

@@ -5,7 +5,7 @@
 
 use tollgate_wire::Format;
 use tollgate_wire::translate::loss::{Reason, Refused};
-use tollgate_wire::translate::{self, native};
+use tollgate_wire::translate::{self, Operation, native};
 
 use super::refusal::Refusal;
 use crate::code::Code;
@@ -48,7 +48,8 @@ pub fn translatable<'a>(
     (may_carry || takes_other_form(targets, endpoint, model)).then(|| Translatable {
         call: translate::Call {
             format: endpoint.format,
-            operation: operation(endpoint),
+            // Without one all targets take the call in its own format.
+            operation: operation(endpoint).unwrap_or(Operation::Generate),
             id: id.as_str(),
             created: u64::try_from(now_ms / 1000).unwrap_or(0),
         },

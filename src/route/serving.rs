@@ -10,9 +10,13 @@ use tollgate_wire::translate::Operation;
 use super::table::Endpoint;
 use crate::config::policy::{Target, Targets};
 
-/// The operation that a call of this endpoint asks for.
-pub fn operation(endpoint: &Endpoint) -> Operation {
-    if endpoint.makes.is_some() { Operation::Generate } else { Operation::CountTokens }
+/// The operation that a call of this endpoint asks for; none if it is something that translated
+/// calls do not have, such as a compaction, whose answer has a form of its own.
+pub fn operation(endpoint: &Endpoint) -> Option<Operation> {
+    match endpoint.makes {
+        None => Some(Operation::CountTokens),
+        Some(_) => (endpoint.answer == endpoint.format).then_some(Operation::Generate),
+    }
 }
 
 /// Whether the target takes calls of this endpoint for a model, as they are or translated.

@@ -70,10 +70,11 @@ impl Provider {
         self.speaks(format) && !(format == Format::AnthropicMessages && self.is_vertex())
     }
 
-    /// Whether calls of this format for a model are sent to it as they are, or translated.
-    pub fn serves(&self, format: Format, operation: Operation, model: &str) -> bool {
+    /// Whether calls of this format for a model are sent to it as they are, or translated. Without
+    /// an operation there is no translation.
+    pub fn serves(&self, format: Format, operation: Option<Operation>, model: &str) -> bool {
         self.speaks(format)
-            || self.translates(format, operation)
+            || operation.is_some_and(|operation| self.translates(format, operation))
             || (format == Format::OpenAiEmbeddings && self.embeddings(model).is_some())
     }
 
@@ -324,7 +325,7 @@ mod tests {
             ("bedrock", "", false),
         ] {
             let provider = provider(kind, "http://127.0.0.1/v1");
-            let serves = provider.serves(format, Operation::Generate, model);
+            let serves = provider.serves(format, Some(Operation::Generate), model);
             assert_eq!(serves, expected, "{kind} {model}");
         }
     }

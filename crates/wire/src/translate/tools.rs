@@ -1,6 +1,8 @@
 //! Tools of a request, as every writer treats them.
 
-use super::json::{JsonText, Raw};
+use std::borrow::Cow;
+
+use super::json::{JsonText, Raw, Tree};
 use super::loss::{Losses, Refused};
 use super::neutral::{PartKind, Request, ToolChoice, ToolKind};
 
@@ -83,7 +85,48 @@ pub(crate) fn free_text(arguments: &str) -> JsonText<'static> {
     }
 }
 
+/// The same for providers that demand `"type":"object"`: it is added where no type is given, because
+/// arguments are always an object.
+pub(crate) fn object_schema<'t>(schema: Option<&'t Raw<'_>>) -> Cow<'t, str> {
+    let schema = schema_or_empty(schema);
+    let rest = match Tree::of(schema) {
+        Some(tree @ Tree::Object(_)) if tree.get("type").is_none() => {
+            schema.trim_ascii_start().strip_prefix('{')
+        }
+        _ => None,
+    };
+    let Some(rest) = rest else { return Cow::Borrowed(schema) };
+    let comma = if rest.trim_ascii_start().starts_with('}') { "" } else { "," };
+    Cow::Owned([r#"{"type":"object""#, comma, rest].concat())
+}
+
 /// The schema of a tool: the caller's, or that of no arguments.
 pub(crate) fn schema_or_empty<'t>(schema: Option<&'t Raw<'_>>) -> &'t str {
     schema.map_or(EMPTY_SCHEMA, Raw::json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_without_a_type_is_one_of_an_object() {
+        for (given, expected) in [
+            (None, EMPTY_SCHEMA),
+            (Some("{}"), r#"{"type":"object"}"#),
+            (Some(" { } "), r#"{"type":"object" } "#),
+            (Some(r#"{"properties":{}}"#), r#"{"type":"object","properties":{}}"#),
+            (
+                Some(r#"{"properties":{"type":{"type":"string"}}}"#),
+                r#"{"type":"object","properties":{"type":{"type":"string"}}}"#,
+            ),
+            (Some(r#"{"type":"object"}"#), r#"{"type":"object"}"#),
+            (Some(r#"{"type":["object"]}"#), r#"{"type":["object"]}"#),
+            (Some(r#"{"type":null}"#), r#"{"type":null}"#),
+            (Some("true"), "true"),
+        ] {
+            let schema = given.map(Raw::trusted);
+            assert_eq!(object_schema(schema.as_ref()), expected, "{given:?}");
+        }
+    }
 }

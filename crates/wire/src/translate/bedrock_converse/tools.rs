@@ -145,13 +145,13 @@ fn write_tool(
     }
     let (name, description, schema) = match &tool.kind {
         ToolKind::Function { name, description, schema, .. } => {
-            (name, description, tools::schema_or_empty(schema.as_ref()))
+            (name, description, tools::object_schema(schema.as_ref()))
         }
         ToolKind::Custom { name, description, grammar } => {
             if let Some(grammar) = grammar {
                 losses.drop_field(format!("tools[{index}].{}", grammar.name));
             }
-            (name, description, tools::TEXT_SCHEMA)
+            (name, description, tools::TEXT_SCHEMA.into())
         }
         ToolKind::Hosted { .. } => return Ok(()),
     };
@@ -159,13 +159,13 @@ fn write_tool(
     if let Some(description) = description {
         spec.text("description", description);
     }
-    spec.object("inputSchema").json("json", schema);
+    spec.object("inputSchema").json("json", &schema);
     if let ToolKind::Function { strict: Some(name), .. } = &tool.kind {
         let dialect = match target.facts.vendor {
             Vendor::OpenAi => Dialect::OpenAiStrict,
             _ => Dialect::Anthropic,
         };
-        if target.facts.structured && schema::fits(schema, dialect) {
+        if target.facts.structured && schema::fits(&schema, dialect) {
             spec.bool("strict", true);
         } else {
             losses.drop_field(format!("tools[{index}].{name}"));

@@ -250,10 +250,10 @@ fn write_tool(index: usize, kind: &ToolKind<'_>, losses: &mut Losses, entry: &mu
             if let Some(description) = description {
                 entry.text("description", description);
             }
-            let schema = all_tools::schema_or_empty(schema.as_ref());
-            entry.json("input_schema", schema);
+            let schema = all_tools::object_schema(schema.as_ref());
+            entry.json("input_schema", &schema);
             match strict {
-                Some(_) if schema::fits(schema, Dialect::Anthropic) => entry.bool("strict", true),
+                Some(_) if schema::fits(&schema, Dialect::Anthropic) => entry.bool("strict", true),
                 Some(name) => losses.drop_field(format!("tools[{index}].{name}")),
                 None => {}
             }
