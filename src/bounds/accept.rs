@@ -86,6 +86,11 @@ pub const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// Request head, all names and values together. Above it: 413 `headers_too_large`. hyper's own
 /// limit is higher, so that our answer comes first.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The same over HTTP/2, as its library counts: 32 bytes more for each field. Above it the library
+/// answers 431 without a body. A longer one than [`HEAD_BYTES_MAX`], so that our answer comes first;
+/// not as long as over HTTP/1, because a peer may send many heads at once and repeat fields for a
+/// byte each.
+pub const H2_HEAD_BYTES_MAX: u32 = 128 << 10;
 /// A header's value that is passed on to a provider, in bytes. A longer one is left out.
 pub const HEADER_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A query, in bytes, and its parameters. Above it: 400 `invalid_request`.

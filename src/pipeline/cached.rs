@@ -28,9 +28,6 @@ use crate::route::table::Endpoint;
 use crate::upstream::answer::{Answer, AnswerBody, Reduced, Translated};
 use crate::upstream::replay::Outgoing;
 
-/// Whether the answer comes from the exact cache.
-pub const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
-
 /// Request headers that change an answer, besides those that providers ask for.
 const CHANGING: [&str; 3] = ["anthropic-beta", "anthropic-version", "openai-beta"];
 

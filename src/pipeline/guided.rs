@@ -7,18 +7,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use http::HeaderName;
-
 use crate::auth::Caller;
 use crate::config::policy::Policy;
 use crate::judge::limits;
 use crate::limit::caps::{Over, Used};
 use crate::route::table::Endpoint;
-
-/// The model that was asked in place of the caller's, and the limit that is used up.
-pub const DOWNGRADE: HeaderName = HeaderName::from_static("x-tollgate-downgrade");
-/// The used part of each budget of the caller.
-pub const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget");
 
 /// The state of a call's budgets.
 #[derive(Debug, Default)]

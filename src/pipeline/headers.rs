@@ -17,6 +17,34 @@ use super::query;
 use crate::bounds::HEADER_VALUE_BYTES_MAX;
 use crate::redact::{self, Ledger, Rules};
 
+/// Declares the headers that the gateway adds to answers, and the list of them.
+macro_rules! ours {
+    ($( $(#[$doc:meta])* $name:ident: $text:literal; )*) => {
+        $( $(#[$doc])* pub const $name: HeaderName = HeaderName::from_static($text); )*
+        /// Headers that the gateway adds to answers. Pages of other origins may read them.
+        pub const OURS: &[&str] = &[$( $text, )*];
+    };
+}
+
+ours! {
+    /// Sends to a provider.
+    ATTEMPTS: "x-tollgate-attempts";
+    /// The used part of each budget of the caller.
+    BUDGET: "x-tollgate-budget";
+    /// Whether the answer comes from the exact cache.
+    CACHE: "x-tollgate-cache";
+    /// The model that was asked in place of the caller's, and the limit that is used up.
+    DOWNGRADE: "x-tollgate-downgrade";
+    /// Providers whose models are not in the list, because they gave none.
+    MODELS_MISSING: "x-tollgate-models-missing";
+    /// The provider that answered.
+    PROVIDER: "x-tollgate-provider";
+    /// The redactions in a request, by kind.
+    REDACTIONS: "x-tollgate-redactions";
+    /// The formats of a translated call, and the fields that were not carried over.
+    TRANSLATION: "x-tollgate-translation";
+}
+
 /// The form that a header's value has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {

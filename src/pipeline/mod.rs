@@ -68,7 +68,8 @@ use answer_out::body::Body;
 use body_in::Gathered;
 use credential::Shown;
 use gateway::Gateway;
-use headers::Owner;
+pub use headers::{ATTEMPTS, BUDGET, OURS, PROVIDER, REDACTIONS, TRANSLATION};
+use headers::{CACHE, DOWNGRADE, Owner};
 use ratelimit_headers::ratelimit_headers;
 use readers::Entry;
 use record::Record;
@@ -78,16 +79,8 @@ pub use unanswered::{no_answer_refusal, tried};
 use upload::Upload;
 use walk::Walk;
 
-/// The provider that answered.
-pub const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 /// A call's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Sends to a provider.
-pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-/// The formats of a translated call, and the fields that were not carried over.
-pub const TRANSLATION: HeaderName = HeaderName::from_static("x-tollgate-translation");
-/// The redactions in a request, by kind.
-pub const REDACTIONS: HeaderName = HeaderName::from_static("x-tollgate-redactions");
 
 /// The id of a call: the caller's own, if it is sane and says nothing but that; else a random one.
 pub fn request_id(gateway: &Gateway, headers: &HeaderMap) -> RequestId {
@@ -182,11 +175,11 @@ pub async fn proxy(
     if !redactions.is_empty() {
         set(headers, REDACTIONS, &redactions);
     }
-    for (name, value) in [(guided::BUDGET, budget), (guided::DOWNGRADE, downgrade)] {
+    for (name, value) in [(BUDGET, budget), (DOWNGRADE, downgrade)] {
         value.into_iter().for_each(|value| set(headers, name.clone(), &value));
     }
     if !cache.is_empty() {
-        headers.insert(cached::CACHE, HeaderValue::from_static(cache));
+        headers.insert(CACHE, HeaderValue::from_static(cache));
     }
     if let Some(pending) = pending {
         pending.await;

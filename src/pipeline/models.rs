@@ -10,10 +10,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use tollgate_wire::models::{self, Model, Paging};
 
 use super::answer_out::body::Body;
+use super::headers::MODELS_MISSING;
 use super::query::percent_decoded;
 use super::readers::Entry;
 use super::record::Record;
@@ -31,9 +32,6 @@ use crate::route;
 use crate::route::table::Endpoint;
 use crate::upstream::NoAnswer;
 use crate::upstream::catalog::Listing;
-
-/// Providers whose models are not in the list, because they gave none.
-pub const MODELS_MISSING: HeaderName = HeaderName::from_static("x-tollgate-models-missing");
 
 /// Whether the gateway answers the call itself.
 pub fn answers(endpoint: &Endpoint, caller: &Caller) -> bool {

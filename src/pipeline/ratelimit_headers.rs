@@ -22,8 +22,11 @@ const IETF: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Adds them.
 pub fn ratelimit_headers(headers: &mut HeaderMap, decision: &Decision) {
+    // A bucket may hold more calls than a minute has. Both families name the quota of a window, of
+    // which no more than all can be left.
+    let remaining = decision.remaining.min(decision.limit);
     headers.insert(LIMIT, HeaderValue::from(decision.limit));
-    headers.insert(REMAINING, HeaderValue::from(decision.remaining));
+    headers.insert(REMAINING, HeaderValue::from(remaining));
     set(headers, RESET, &go_duration(decision.reset));
     let mut policy = Line::default();
     policy.text("\"org\";q=").number(u64::from(decision.limit)).text(";w=60");
@@ -31,7 +34,7 @@ pub fn ratelimit_headers(headers: &mut HeaderMap, decision: &Decision) {
     let mut left = Line::default();
     let seconds =
         u64::try_from(decision.reset.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
-    left.text("\"org\";r=").number(u64::from(decision.remaining)).text(";t=").number(seconds);
+    left.text("\"org\";r=").number(u64::from(remaining)).text(";t=").number(seconds);
     set(headers, IETF, &left);
 }
 
@@ -121,6 +124,16 @@ mod tests {
             let line = go_duration(Duration::from_millis(ms));
             assert_eq!(std::str::from_utf8(&line.bytes[..line.length]), Ok(expected));
         }
+    }
+
+    #[test]
+    fn no_more_is_left_than_the_quota_has() {
+        let mut headers = HeaderMap::new();
+        let reset = Duration::from_millis(30);
+        let decision = Decision { wait: None, limit: 8_000, remaining: 9_997, reset };
+        ratelimit_headers(&mut headers, &decision);
+        let told = [LIMIT, REMAINING, IETF_POLICY, IETF].map(|name| headers[name].clone());
+        assert_eq!(told, ["8000", "8000", "\"org\";q=8000;w=60", "\"org\";r=8000;t=1"]);
     }
 
     #[test]

@@ -8,9 +8,12 @@
 //! # Source
 //! Fetch standard, section 3.2 (CORS protocol), read November 2026.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::config::policy::Cors;
+use crate::pipeline::OURS;
 use crate::pipeline::answer_out::body::Body;
 
 /// Request headers that the SDKs send, and those of the gateway.
@@ -25,13 +28,23 @@ const HEADERS: &[&str] = &[
 ];
 /// How further ones of theirs begin.
 const HEADERS_OF_SDKS: &[&str] = &["anthropic-", "openai-", "x-stainless-", "x-tollgate-"];
-/// Headers of an answer that a page may read.
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ratelimit, ratelimit-policy, request-id, retry-after, retry-after-ms, \
-        x-ratelimit-limit-requests, \
-     x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry, \
-     x-tollgate-attempts, x-tollgate-provider, x-tollgate-redactions",
-);
+/// Headers of an answer that a page may read: these, and those that the gateway adds.
+static EXPOSED: LazyLock<HeaderValue> = LazyLock::new(|| {
+    const OTHERS: &[&str] = &[
+        "ratelimit",
+        "ratelimit-policy",
+        "request-id",
+        "retry-after",
+        "retry-after-ms",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+        "x-request-id",
+        "x-should-retry",
+    ];
+    let names = [OTHERS, OURS].concat().join(", ");
+    HeaderValue::from_str(&names).unwrap_or(const { HeaderValue::from_static("x-request-id") })
+});
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 
 /// The answer to a preflight of an origin that may call.
@@ -73,6 +86,22 @@ pub fn mark(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if cors.allows(origin) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_may_read_every_header_that_the_gateway_adds() {
+        let text = EXPOSED.to_str().expect("text");
+        let names: Vec<&str> = text.split(", ").collect();
+        for name in ["translation", "cache", "budget", "downgrade", "attempts", "provider"] {
+            let name = format!("x-tollgate-{name}");
+            assert!(names.contains(&&*name), "{name}: {text}");
+        }
+        assert!(names.contains(&"x-request-id") && names.contains(&"retry-after"), "{text}");
     }
 }

@@ -36,8 +36,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{
-    FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW,
-    H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT, UNREAD_TIME_MAX,
+    FIRST_CALL_AT_DRAIN, H2_CONNECTION_WINDOW, H2_HEAD_BYTES_MAX, H2_KEEP_ALIVE, H2_SEND_BYTES_MAX,
+    H2_STREAM_WINDOW, H2_STREAMS_MAX, HEAD_TIMEOUT, HTTP1_BUFFER_BYTES_MAX, TLS_HANDSHAKE_TIMEOUT,
+    UNREAD_TIME_MAX,
 };
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
@@ -263,7 +264,7 @@ fn builder(streams: Streams, spoken: &Spoken) -> auto::Builder<Streams> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_header_list_size(64 << 10)
+        .max_header_list_size(H2_HEAD_BYTES_MAX)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BYTES_MAX)

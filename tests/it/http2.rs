@@ -137,3 +137,22 @@ fn a_length_that_is_not_that_of_the_data_is_no_call() {
         (gateway.metric("tollgate_requests_in_flight") < 0.5).then_some(())
     });
 }
+
+#[test]
+fn a_head_that_is_too_large_gets_the_same_answer_as_over_http_1() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&provider);
+    let filler = "y".repeat(14_000);
+    let field = block(&[("x-filler", filler.as_str())]);
+    let mut stream = connect(&gateway);
+    let head = call(&format!("Bearer {}", jwt("acme")));
+    stream.write_all(&frame(HEADERS, END_STREAM, 1, &head)).unwrap();
+    // Above 64 KiB, and below the bound of the library. More frames would be a flood.
+    stream.write_all(&frame(CONTINUATION, 0, 1, &field).repeat(4)).unwrap();
+    stream.write_all(&frame(CONTINUATION, END_HEADERS, 1, &field)).unwrap();
+    let (kind, payload) = until(&mut stream, &[DATA, RST_STREAM, GOAWAY]).expect("an answer");
+    assert_eq!(kind, DATA, "{payload:?}");
+    let text = String::from_utf8(payload).unwrap();
+    assert!(text.contains(r#""code":"headers_too_large""#), "{text}");
+    assert!(provider.seen().is_empty());
+}
