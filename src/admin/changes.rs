@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::access::Asker;
@@ -40,13 +40,37 @@ pub(crate) async fn answer(
     if let Err(refused) = asker.may_change(admin, request.headers()) {
         return unanswered(refused);
     }
-    let query = request.uri().query();
-    let answered = match request.uri().path() {
+    changed(admin, request, asker).await.unwrap_or_else(unanswered)
+}
+
+/// Does what is asked for. A parameter or a body that the path does not take is refused: without it
+/// the change would be a larger one than was meant.
+async fn changed(
+    admin: &Arc<Admin>,
+    request: &Request<Incoming>,
+    asker: &Asker,
+) -> Result<Response<Body>, Unanswered> {
+    let (path, text) = (request.uri().path(), request.uri().query());
+    let query = Query::of(text);
+    query.only(parameters(path))?;
+    if path == CACHE_PURGE && !request.body().is_end_stream() {
+        let reason = "this path takes no body; `?org_id=NAME` names an organisation";
+        return Err(reason.to_owned().into());
+    }
+    match path {
         RELOAD => reload(admin, asker).await,
-        ALERT_TEST => test_alert(admin, &Query::of(query), asker).await,
-        _ => purge(admin, query, asker).await,
-    };
-    answered.unwrap_or_else(unanswered)
+        ALERT_TEST => test_alert(admin, &query, asker).await,
+        _ => purge(admin, text, asker).await,
+    }
+}
+
+/// The parameters of a path.
+fn parameters(path: &str) -> &'static [&'static str] {
+    match path {
+        ALERT_TEST => &["name"],
+        CACHE_PURGE => &["org_id"],
+        _ => &[],
+    }
 }
 
 /// Keeps a record of a change, off the runtime's threads.

@@ -183,11 +183,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>, address: IpAddr)
     let is_head = *request.method() == Method::HEAD;
     let for_any_host = matches!(request.uri().path(), "/metrics" | "/healthz" | "/readyz");
     let mut response = if !for_any_host && !host_is_ours(&request, &admin.settings.admin_hosts) {
-        text(
-            StatusCode::FORBIDDEN,
-            "this host name is not allowed here; use an IP address or `localhost`, or add the name \
-             to `admin.allowed_hosts`\n",
-        )
+        foreign_host(request.uri().path())
     } else {
         match access::asker(admin, request, address).await {
             Ok((asker, request)) => asked(admin, request, &asker).await,
@@ -246,6 +242,12 @@ async fn routed(
     asker: &Asker,
 ) -> Result<Response<Body>, Unanswered> {
     let query = Query::of(request.uri().query());
+    match request.uri().path() {
+        "/api/audit" => query.only(&["before", "limit"])?,
+        "/api/config" | "/api/limits" | "/api/providers" | "/api/store" | "/api/session"
+        | "/api/auth" => query.only(&[])?,
+        _ => {}
+    }
     Ok(match request.uri().path() {
         "/openapi.yaml" => typed("application/yaml", Body::full(OPENAPI)),
         "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -302,6 +304,18 @@ async fn routed(
             )
         }),
     })
+}
+
+/// The refusal of a host name that is not known: JSON for programs, text for browsers.
+fn foreign_host(path: &str) -> Response<Body> {
+    let message = "this host name is not allowed here; use an IP address or `localhost`, or add \
+        the name to `admin.allowed_hosts`";
+    if path.starts_with("/api/") {
+        return unanswered(Unanswered(StatusCode::FORBIDDEN, message.to_owned()));
+    }
+    let mut response = typed("text/plain; charset=utf-8", Body::full([message, "\n"].concat()));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
 }
 
 /// Whether the host is `localhost`, an IP address or one of these names. A page of another site can
@@ -417,4 +431,22 @@ fn typed(kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_host_is_refused_in_json_where_programs_ask() {
+        for (path, kind) in [
+            ("/api/summary", "application/json"),
+            ("/api/keys/id", "application/json"),
+            ("/", "text/plain; charset=utf-8"),
+        ] {
+            let response = foreign_host(path);
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], kind, "{path}");
+        }
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) async fn summary(
             })
         })
         .collect::<Result<_, String>>()?;
+    query.known_in_summary()?;
     let mut only = query.conditions()?;
     let named = only.iter().filter(|(dim, _)| *dim == Dim::Org).map(|(_, org)| org.as_str());
     let seen = seen_orgs(asker, named)?;
@@ -146,6 +147,41 @@ impl Query {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
+    /// Checks that there are no other parameters than these.
+    ///
+    /// # Errors
+    /// There is one, which is named with those that exist.
+    pub(crate) fn only(&self, names: &[&str]) -> Result<(), String> {
+        let Some((other, _)) = self.0.iter().find(|(name, _)| !names.contains(&name.as_str()))
+        else {
+            return Ok(());
+        };
+        Err(match names {
+            [] => format!("there is no parameter `{other}`; this path takes none"),
+            names => {
+                format!("there is no parameter `{other}`; this path takes {}", names.join(", "))
+            }
+        })
+    }
+
+    /// Checks that a summary has all parameters. The names of columns are understood, too.
+    fn known_in_summary(&self) -> Result<(), String> {
+        const OPTIONS: [&str; 7] = ["from", "to", "by", "sort", "lines", "offset", "percentiles"];
+        let is_known = |name: &str| {
+            OPTIONS.contains(&name)
+                || name == "tag"
+                || Dim::parse_condition(&format!("{name}=")).is_some()
+        };
+        let Some((other, _)) = self.0.iter().find(|(name, _)| !is_known(name)) else {
+            return Ok(());
+        };
+        Err(format!(
+            "cannot filter by `{other}`; use one of org, model, provider, route, caller, outcome, \
+             error, limit, shadow, tag=NAME:VALUE, or {}",
+            OPTIONS.join(", ")
+        ))
+    }
+
     /// The conditions of a summary: dimensions, and `tag=NAME:VALUE`.
     fn conditions(&self) -> Result<Vec<(Dim, String)>, String> {
         let mut conditions = Vec::new();
@@ -207,5 +243,30 @@ impl Query {
             return Err(format!("`q` may have {SEARCH_TEXT_MAX} characters"));
         }
         Ok(Some(Search { text: text.to_owned(), in_texts: asker.sees_texts() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_refuses_what_it_does_not_know() {
+        for known in ["", "org=acme&org_id=b&tag=team:x&from=2026-11-01&by=day", "tag:team=x"] {
+            assert_eq!(Query::of(Some(known)).known_in_summary(), Ok(()), "{known}");
+        }
+        for other in ["status", "q", "endpoint", "orgs", "tz", "day"] {
+            let query = format!("by=total&{other}=429");
+            let refused = Query::of(Some(&query)).known_in_summary().expect_err(other);
+            assert!(refused.starts_with(&format!("cannot filter by `{other}`; use one of org, ")));
+        }
+    }
+
+    #[test]
+    fn a_path_refuses_parameters_of_others() {
+        let query = Query::of(Some("org=nobody"));
+        let refused = query.only(&["org_id"]);
+        assert_eq!(refused, Err("there is no parameter `org`; this path takes org_id".to_owned()));
+        assert!(query.only(&[]).is_err() && query.only(&["org"]).is_ok());
     }
 }

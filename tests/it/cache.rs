@@ -248,6 +248,11 @@ fn operators_purge_all_or_one_organisation() {
     assert_eq!(purge("").ok().json(), json!({"purged": 2}));
     assert_eq!(cache(&gateway.chat("other", "hi")), "miss");
     assert_eq!(purge("?org_id=%20").status, 400);
+    let other = purge("?org=nobody");
+    assert_eq!(other.status, 400);
+    assert!(other.text().contains("`org`") && other.text().contains("org_id"), "{}", other.text());
+    let body = gateway.ask_operators("POST", "/api/cache/purge", &[], r#"{"org_id":"acme"}"#);
+    assert_eq!(body.status, 400);
     assert_eq!(gateway.operators("/api/cache/purge").status, 405);
     let elsewhere = [("origin", "http://example.com")];
     assert_eq!(gateway.ask_operators("POST", "/api/cache/purge", &elsewhere, "").status, 403);

@@ -163,6 +163,10 @@ fn figures_come_in_order_and_rows_by_their_text() {
         "/api/summary?lines=-1",
         "/api/summary?percentiles=no",
         "/api/summary?from=yesterday",
+        "/api/summary?by=total&status=429",
+        "/api/summary?orgs=acme",
+        "/api/summary?tz=Mars/X",
+        "/api/limits?org=acme",
         &format!("/api/logs?q={}", "x".repeat(201)),
     ] {
         let reply = gateway.operators(wrong);
