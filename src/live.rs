@@ -69,6 +69,8 @@ struct State {
     is_settled: bool,
     /// Why the present content is not in force.
     fault: Option<String>,
+    /// Everyone may read the private file.
+    is_exposed: bool,
 }
 
 /// Enough of a file's metadata to see most changes.
@@ -109,7 +111,8 @@ impl<T: Send + Sync> Live<T> {
         let in_force = digest(&contents);
         let value = value(kind, &paths, &contents)?;
         // The first look of the thread reads the files once more.
-        let state = State { in_force, stamps, is_settled: false, fault: None };
+        let is_exposed = exposed(kind.private, &paths).is_some();
+        let state = State { in_force, stamps, is_settled: false, fault: None, is_exposed };
         Ok(Live { kind, paths, current: ArcSwap::from_pointee(value), state: Mutex::new(state) })
     }
 
@@ -132,6 +135,13 @@ impl<T: Send + Sync> Live<T> {
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
+
+    /// The warning about a file that everyone may read since the last look.
+    fn newly_exposed(&self, state: &mut State) -> Option<String> {
+        let path = exposed(self.kind.private, &self.paths);
+        let was_exposed = std::mem::replace(&mut state.is_exposed, path.is_some());
+        path.filter(|_| !was_exposed).map(exposed_warning)
+    }
 }
 
 impl<T> fmt::Debug for Live<T> {
@@ -153,6 +163,9 @@ impl<T: Send + Sync> Look for Live<T> {
         }
         state.is_settled = settled(&stamps);
         state.stamps = stamps;
+        if let Some(text) = self.newly_exposed(&mut state) {
+            tracing::warn!(event = "secret_exposed", "{text}");
+        }
         let read = contents(&self.paths, self.kind.bytes_max).and_then(|contents| {
             let digest = digest(&contents);
             if digest == state.in_force {
@@ -186,9 +199,7 @@ impl<T: Send + Sync> Look for Live<T> {
     }
 
     fn exposed(&self) -> Option<&Path> {
-        let path = self.paths.get(self.kind.private?)?;
-        let mode = fs::metadata(path).ok()?.mode();
-        (mode & READ_BY_ALL != 0).then_some(path)
+        exposed(self.kind.private, &self.paths)
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -233,15 +244,8 @@ impl LiveFiles {
 
     /// A warning for each secret that every user of the machine may read.
     pub fn warnings(&self) -> Vec<String> {
-        let warn = |path: &Path| {
-            let path = path.display();
-            format!(
-                "{path}: every user of this machine may read this secret; run `chmod 600 {path}`, \
-                 or in Kubernetes set `defaultMode: 0400` and `fsGroup`"
-            )
-        };
         let mut list: Vec<String> =
-            self.alive().iter().filter_map(|file| file.exposed().map(warn)).collect();
+            self.alive().iter().filter_map(|file| file.exposed().map(exposed_warning)).collect();
         list.sort_unstable();
         list.dedup();
         list
@@ -292,6 +296,21 @@ impl Drop for LiveWatch {
 pub fn find(given: &Path, folders: &[PathBuf]) -> PathBuf {
     let mut places = folders.iter().map(|folder| folder.join(given));
     places.find(|path| path.exists()).unwrap_or_else(|| given.to_owned())
+}
+
+/// The private one of the files, if everyone may read it.
+fn exposed(private: Option<usize>, paths: &[PathBuf]) -> Option<&Path> {
+    let path = paths.get(private?)?;
+    let mode = fs::metadata(path).ok()?.mode();
+    (mode & READ_BY_ALL != 0).then_some(path)
+}
+
+fn exposed_warning(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "{path}: every user of this machine may read this secret; run `chmod 600 {path}`, or in \
+         Kubernetes set `defaultMode: 0400` and `fsGroup`"
+    )
 }
 
 fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {

@@ -22,7 +22,7 @@ pub struct Found<'a> {
 }
 
 const EMPTY: AuthError =
-    AuthError::missing("the API key is empty; send a JWT or a gateway key as the bearer token");
+    AuthError::missing("the API key is empty; send it as the bearer token, behind `Bearer `");
 const SCHEME: AuthError = AuthError::invalid(
     Reason::Headers,
     "the authorization header has to be `Bearer` and one token",

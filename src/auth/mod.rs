@@ -68,6 +68,14 @@ const MISSING: AuthError = AuthError::missing(
     "no API key was given; send a JWT or a gateway key as the bearer token (in an SDK: as the API \
      key)",
 );
+const KEY_MISSING: AuthError = AuthError::missing(
+    "no API key was given; send a gateway key as the bearer token (in an SDK: as the API key)",
+);
+const JWT_MISSING: AuthError =
+    AuthError::missing("no token was given; send a JWT as the bearer token");
+const OWN_KEY_MISSING: AuthError = AuthError::missing(
+    "no API key was given; send your provider's key as the bearer token (in an SDK: as the API key)",
+);
 const NOT_ACCEPTED: AuthError =
     AuthError::invalid(Reason::NotAccepted, "this kind of API key is not accepted here");
 const UNKNOWN_KEY: AuthError = AuthError::invalid(
@@ -83,6 +91,17 @@ const TWO_CREDENTIALS: AuthError = AuthError::invalid(
 );
 const JWT_NEEDED: AuthError =
     AuthError::invalid(Reason::JwtNeeded, "this endpoint needs a JWT as its bearer token");
+
+/// The error without any credential: it names those that are taken.
+fn missing(policy: &AuthPolicy, require_jwt: bool) -> AuthError {
+    let takes = |way| policy.options.accept.contains(&way);
+    match (require_jwt, takes(Accept::Jwt), takes(Accept::Key)) {
+        (true, ..) | (false, true, false) => JWT_MISSING,
+        (false, true, true) => MISSING,
+        (false, false, true) => KEY_MISSING,
+        (false, false, false) => OWN_KEY_MISSING,
+    }
+}
 
 /// The result of a look at the headers.
 #[derive(Debug)]
@@ -206,7 +225,7 @@ impl Authenticator {
             (None, None) if policy.options.accept.contains(&Accept::Anonymous) && !require_jwt => {
                 Identified::Done(Ok(key::anonymous()))
             }
-            (None, None) => Identified::Done(Err(MISSING)),
+            (None, None) => Identified::Done(Err(missing(policy, require_jwt))),
         }
     }
 

@@ -137,3 +137,19 @@ fn check_token(policy: &AuthPolicy, token: &str) -> Result<Caller, AuthError> {
 fn jwt_only(jwt: JwtPolicy) -> AuthPolicy {
     policy(&[Accept::Jwt], Some(jwt))
 }
+
+#[test]
+fn without_a_credential_the_error_names_only_those_that_are_taken() {
+    for (accept, require_jwt, named, not_named) in [
+        (&[Accept::Jwt, Accept::Key][..], true, "a JWT", "gateway key"),
+        (&[Accept::Jwt, Accept::Key], false, "a JWT or a gateway key", "provider"),
+        (&[Accept::Jwt], false, "a JWT", "gateway key"),
+        (&[Accept::Key], false, "a gateway key", "JWT"),
+        (&[Accept::Passthrough], false, "your provider's key", "gateway key"),
+    ] {
+        let error = ask(&policy(accept, None), &[], require_jwt).expect_err("no caller");
+        let text = error.to_string();
+        assert!(text.contains(named) && !text.contains(not_named), "{accept:?}: {text}");
+        assert_eq!(error.code().as_str(), "missing_token");
+    }
+}

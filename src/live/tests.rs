@@ -137,3 +137,24 @@ fn paths_are_found_beside_the_configuration_first() {
     assert_eq!(find(Path::new("b"), &folders), Path::new("b"));
     assert_eq!(find(Path::new("/x/y"), &folders), Path::new("/x/y"));
 }
+
+#[test]
+fn a_secret_that_is_swapped_for_one_that_all_may_read_is_warned_of_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("secret");
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+    fs::write(&path, "one").expect("written");
+    mode(0o600);
+    let live = open(&LiveFiles::default(), &path);
+    let newly = || live.newly_exposed(&mut lock(&live.state));
+    assert_eq!(newly(), None);
+    fs::write(&path, "two").expect("written");
+    mode(0o644);
+    let warning = newly().expect("a warning");
+    assert!(warning.contains("may read this secret"), "{warning}");
+    assert_eq!(newly(), None, "told already");
+    mode(0o600);
+    assert_eq!(newly(), None);
+    mode(0o604);
+    assert!(newly().is_some());
+}

@@ -78,10 +78,20 @@ pub(crate) fn read(text: &str, wanted: &Wanted) -> Result<Imported, ImportError>
     // front.
     let (bare, prefixed): (Vec<_>, Vec<_>) = list.iter().partition(|(name, _)| !name.contains('/'));
     for (name, fields) in bare.into_iter().chain(prefixed) {
-        let provider =
-            fields.get("litellm_provider").and_then(|p| serde_json::from_str::<&str>(p.get()).ok());
+        let provider = fields
+            .get("litellm_provider")
+            .and_then(|p| serde_json::from_str::<String>(p.get()).ok());
         // The first entry explains the others.
-        let Some(provider) = provider.filter(|_| name != "sample_spec") else { continue };
+        if name == "sample_spec" {
+            continue;
+        }
+        let Some(provider) = provider.as_deref() else {
+            if wanted.has_model(name) {
+                let unnamed = "it names no provider (`litellm_provider`)".to_owned();
+                imported.take(name, Err(unnamed), &mut seen);
+            }
+            continue;
+        };
         providers.insert(provider.to_owned());
         // `groq/llama-3` is asked for as `llama-3` where groq is the provider.
         let model =

@@ -38,6 +38,18 @@ const LITELLM: &str = r#"{
 }"#;
 
 #[test]
+fn an_entry_without_a_provider_is_counted() {
+    let list = r#"{
+      "a": {"litellm_provider": "openai", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06},
+      "b": {"litellm_provider": 7, "input_cost_per_token": "0.000001"},
+      "c": {"input_cost_per_token": "0.000001"}}"#;
+    let imported = read(list, &wanted(&["openai"])).expect("read");
+    assert_eq!((imported.wanted, imported.taken), (3, 1));
+    let why = "it names no provider (`litellm_provider`)".to_owned();
+    assert_eq!(imported.refused, [("b".to_owned(), why.clone()), ("c".to_owned(), why)]);
+}
+
+#[test]
 fn litellm_entry_by_entry() {
     let imported = read(LITELLM, &wanted(&["openai", "anthropic"])).expect("read");
     assert_eq!(
