@@ -14,7 +14,7 @@ mod open;
 mod routing;
 mod whose;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
@@ -44,6 +44,7 @@ pub(crate) use self::routing::NO_MODEL;
 pub(crate) const NO_CALLER: Reason = "no_caller";
 pub(crate) const USAGE_UNKNOWN: Reason = "usage_unknown";
 pub(crate) const IDENTITY: Reason = "identity";
+pub(crate) const REFUSAL_UNKNOWN: Reason = "refusal_unknown";
 
 /// A respect in which a row is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +92,7 @@ pub(crate) struct Replay<'p> {
     candidate: &'p Policy,
     /// The policy in force now: the rules of the rows that were made under it.
     force: &'p Policy,
-    keys: HashSet<(OrgId, Arc<str>)>,
+    keys: HashMap<(OrgId, Arc<str>), Arc<GatewayKey>>,
     candidate_keys: HashMap<(OrgId, Arc<str>), Arc<GatewayKey>>,
     limiter: Limiter,
     meters: Arc<Meters>,
@@ -109,7 +110,7 @@ impl<'p> Replay<'p> {
         Replay {
             candidate,
             force,
-            keys: keys(&force.auth).map(|(name, _)| name).collect(),
+            keys: keys(&force.auth).map(|(name, key)| (name, key.clone())).collect(),
             candidate_keys: keys(&candidate.auth).map(|(name, key)| (name, key.clone())).collect(),
             limiter: Limiter::new(ORGS_MAX),
             meters: Arc::new(Meters::new(METERS_MAX)),
@@ -198,11 +199,38 @@ impl<'p> Replay<'p> {
                         answer.unjudged.push((Dimension::Limits, USAGE_UNKNOWN));
                     }
                     passed += 1;
-                    answer.allowed += u64::from(row.was_refused() && (known || !needs_usage));
+                    if !row.was_refused() {
+                        continue;
+                    }
+                    if self.knows_refusal(call) {
+                        answer.allowed += u64::from(known || !needs_usage);
+                    } else {
+                        answer.unjudged.push((Dimension::Routing, REFUSAL_UNKNOWN));
+                    }
                 }
             }
         }
         passed
+    }
+
+    /// Whether the rows say why the policy in force refused a call. A stored object of another
+    /// organisation, an endpoint for provider keys alone, or a model that a provider does not list
+    /// are in no row, so the candidate may refuse it for the same reason.
+    fn knows_refusal(&self, call: &Logged<'_>) -> bool {
+        let (row, force) = (call.row, self.force);
+        let key = self.keys.get(&(call.org.clone(), Arc::from(row.caller)));
+        match row.error_code {
+            "endpoint_not_allowed" => {
+                key.is_some_and(|key| !key.may_call(row.endpoint))
+                    || is_closed(self.candidate, force, row.endpoint)
+            }
+            "model_not_found" | "wrong_endpoint" => {
+                let routed = route(force, row, call.endpoint, key.map(|key| &**key));
+                matches!(routed, Ok(Some(To { refused: Some(code), .. }))
+                    if code.as_str() == row.error_code)
+            }
+            _ => true,
+        }
     }
 
     /// One call, in the order of the walk.

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::logged::{BODY_TRUNCATED, NO_BODY, Reason, VALUE_GONE};
-use super::replay::{Answer, Dimension, IDENTITY, NO_CALLER, NO_MODEL, USAGE_UNKNOWN};
+use super::replay::{
+    Answer, Dimension, IDENTITY, NO_CALLER, NO_MODEL, REFUSAL_UNKNOWN, USAGE_UNKNOWN,
+};
 use super::row::LoggedCall;
 use crate::bounds::{REPLAY_EXAMPLES_MAX, REPLAY_ORGS_MAX};
 use crate::money::usd;
@@ -303,6 +305,7 @@ fn message(reason: Reason) -> &'static str {
         NO_CALLER => "calls of several callers were folded into one row, and each has a limit",
         NO_MODEL => "the call was refused before its body, and so its model, was read",
         USAGE_UNKNOWN => "tokens and cost of these calls are not known, and the policy limits them",
+        REFUSAL_UNKNOWN => "the rows do not say why the endpoint or the model was refused",
         IDENTITY => "credentials are not logged, and the policy accepts others",
         _ => "not known",
     }

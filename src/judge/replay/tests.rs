@@ -412,3 +412,45 @@ fn over_a_budget_a_call_is_downgraded_and_not_refused() {
     let mut replay = Replay::new(&force, &force);
     assert_eq!(replay.ask(&row("cheap")).rerouted.as_deref(), Some("one"));
 }
+
+#[test]
+fn the_same_policy_allows_no_call_that_it_refused() {
+    let keys = |models: &str| {
+        format!(
+            "auth: {{accept: [jwt, key], jwt: {{secret: a-secret-of-enough-bytes-for-hs256}}, \
+             keys: [{{name: ci, org: acme, {models} sha256: \
+             \"0000000000000000000000000000000000000000000000000000000000000000\"}}]}}\n\
+             {PROVIDERS}routing: {{default: [one]}}\n"
+        )
+    };
+    let force = policy(&keys("models: [gpt-4o], endpoints: [/v1/chat/completions],"));
+    let wider = policy(&keys(""));
+    let row = |caller, endpoint, model, error_code| LoggedCall {
+        org: "acme",
+        caller,
+        endpoint,
+        model,
+        error_code,
+        calls: 16,
+        ..LoggedCall::default()
+    };
+    let unknown = (Dimension::Routing, REFUSAL_UNKNOWN);
+    for (row, by_wider) in [
+        // Nothing in the row says why: with the same policy and with a wider one.
+        (row("ann", "/v1/files", "", "endpoint_not_allowed"), 0),
+        (row("ann", "/v1/responses", "gpt-4o", "endpoint_not_allowed"), 0),
+        (row("ann", "/v1/models/{id}", "gpt-9", "model_not_found"), 0),
+        // The key does.
+        (row("ci", "/v1/embeddings", "gpt-4o", "endpoint_not_allowed"), 16),
+        (row("ci", "/v1/chat/completions", "o3", "model_not_found"), 16),
+    ] {
+        let same = Replay::new(&force, &force).ask(&row);
+        assert_eq!((same.allowed, same.refused.len()), (0, 0), "{row:?}");
+        let answer = Replay::new(&wider, &force).ask(&row);
+        assert_eq!(answer.allowed, by_wider, "{row:?}");
+        if by_wider == 0 {
+            assert!(same.unjudged.contains(&unknown) || row.model.is_empty(), "{same:?}");
+            assert!(same.unjudged.iter().any(|(in_what, _)| *in_what == Dimension::Routing));
+        }
+    }
+}

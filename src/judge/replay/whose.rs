@@ -44,7 +44,7 @@ impl Replay<'_> {
                 false => Err(Unknown::Refused(Code::InvalidToken)),
             };
         }
-        if self.keys.contains(&named) {
+        if self.keys.contains_key(&named) {
             return Err(Unknown::Refused(Code::InvalidToken));
         }
         if *org == OrgId::anonymous() {
