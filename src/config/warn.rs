@@ -401,11 +401,21 @@ fn provider(provider: &Provider, auth: &AuthPolicy, list: &mut Vec<String>) {
     }
 }
 
+/// Makers of models at Bedrock, as model names begin there.
+const BEDROCK_MAKERS: &str = "ai21 amazon anthropic cohere deepseek google luma meta minimax \
+    mistral moonshot moonshotai nvidia openai qwen stability twelvelabs writer";
+
 /// `*` is the only sign of a pattern; a regular expression matches nothing.
 fn globs(policy: &Policy, list: &mut Vec<String>) {
     let mut look = |key: &str, glob: &Glob| {
         let text = glob.as_str();
-        if text.contains(".*") || text.contains(['^', '$', '(', ')', '[', ']', '|', '\\', '?']) {
+        // At Bedrock names begin with their maker and a dot: `anthropic.*` means what it says.
+        let is_maker = |begin: &str| {
+            let name = begin.rsplit('.').next().unwrap_or_default();
+            BEDROCK_MAKERS.split(' ').any(|maker| maker == name)
+        };
+        let has_any = text.match_indices(".*").any(|(at, _)| !is_maker(&text[..at]));
+        if has_any || text.contains(['^', '$', '(', ')', '[', ']', '|', '\\', '?']) {
             let text = format!(
                 "`{text}` looks like a regular expression, but is compared as it is written; use \
                  `*` for any text"
@@ -413,8 +423,8 @@ fn globs(policy: &Policy, list: &mut Vec<String>) {
             warning(list, key, &text);
         }
     };
-    for rule in &policy.routing.models {
-        look("routing.models", &rule.pattern);
+    for (at, rule) in policy.routing.models.iter().enumerate() {
+        look(&format!("routing.models[{at}].match"), &rule.pattern);
     }
     let mut keys: Vec<_> = policy.auth.keys.values().collect();
     keys.sort_by(|a, b| a.name.cmp(&b.name));
@@ -423,7 +433,9 @@ fn globs(policy: &Policy, list: &mut Vec<String>) {
         key.endpoints.iter().for_each(|glob| look("auth.keys.endpoints", glob));
     }
     if let Some(more) = &policy.limits.more {
-        more.default.models.iter().for_each(|model| look("limits.models", &model.pattern));
+        for (at, model) in more.default.models.iter().enumerate() {
+            look(&format!("limits.models[{at}].match"), &model.pattern);
+        }
     }
 }
 

@@ -31,7 +31,11 @@ pub(crate) fn access(
             Access::Local
         }
         RawAccess::Tokens(tokens) => {
-            if tokens.tokens.is_empty() && tokens.oidc.value.is_none() {
+            // One that was given and cannot be read is a problem already.
+            let was_given = ["admin.access.tokens", "admin.access.oidc"]
+                .iter()
+                .any(|path| problems.has_below(path));
+            if tokens.tokens.is_empty() && tokens.oidc.value.is_none() && !was_given {
                 let reason = "empty, so no sign-in is possible; give a token, or `oidc`";
                 problems.add(&tokens.tokens.at, reason);
             }

@@ -303,3 +303,21 @@ fn what_cannot_be_read_is_told() {
     let text = load(&Source::Folder(dir.path().to_owned())).expect_err("wrong").to_string();
     assert!(text.contains("cannot be read: larger than 4 MiB; give a regular file"), "{text}");
 }
+
+#[test]
+fn a_sign_in_that_was_given_wrongly_is_not_told_as_missing() {
+    let (missing, digest) = ("no sign-in is possible", "a1".repeat(32));
+    let told = |access: &str| {
+        let gateway = format!("admin: {{access: {access}}}\n");
+        problems(&[("gateway.yaml", &gateway), ("policies/a.yaml", "retry: {max_retries: 1}\n")])
+    };
+    assert!(told("{tokens: []}").iter().any(|text| text.contains(missing)));
+    for access in [
+        &format!("{{tokens: [{{name: a, role: emperor, sha256: {digest}}}]}}"),
+        "{tokens: [{name: a, role: viewer, sha256: [x]}]}",
+        "{oidc: {issuer: 'https://login.example.com', client_id: tollgate}}",
+    ] {
+        let found = told(access);
+        assert!(!found.is_empty() && !found.iter().any(|t| t.contains(missing)), "{found:#?}");
+    }
+}

@@ -145,7 +145,7 @@ fn what_an_operator_should_know_is_told() {
         ),
         (
             format!("{base}routing: {{models: [{{match: 'gpt-.*', to: [a]}}]}}\n"),
-            &["routing.models: `gpt-.*` looks like a regular"],
+            &["routing.models[0].match: `gpt-.*` looks like a regular"],
         ),
         (
             format!("{base}store: clickhouse\nclickhouse: {{url: 'http://db.example:8123'}}\n"),
@@ -168,4 +168,21 @@ fn what_an_operator_should_know_is_told() {
             "{found:#?}"
         );
     }
+}
+
+#[test]
+fn a_pattern_that_looks_like_a_regular_expression_is_told_by_its_place() {
+    let yaml = format!(
+        "data_dir: /nowhere\nauth: {{accept: [key], keys: [{{name: a, org: b, sha256: {}}}]}}\n\
+         providers: {{a: {{base_url: 'https://x.example/v1', api_key: k}}}}\n\
+         routing: {{models: [{{match: 'anthropic.*', to: [a]}}, {{match: 'us.meta.*', to: [a]}}, \
+         {{match: 'gpt-4.*', to: [a]}}]}}\n",
+        "a1".repeat(32)
+    );
+    let dir = folder(&[("all.yaml", &yaml)]);
+    let loaded = load(&Source::File(dir.path().join("all.yaml"))).expect("good");
+    let all = crate::config::warnings(&loaded.settings, &loaded.policy, &loaded.origin.live);
+    let found: Vec<_> = all.iter().filter(|text| text.contains("regular expression")).collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("routing.models[2].match: `gpt-4.*` "), "{found:#?}");
 }
