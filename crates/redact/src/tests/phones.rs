@@ -54,6 +54,20 @@ fn fields_of_tables_and_items_of_lists_are_found() {
     ]);
 }
 
+/// Longer than the window of the text that is looked at.
+#[test]
+fn a_column_goes_on_through_a_long_table() {
+    let rows = |number: &dyn Fn(u32) -> String| {
+        let row = |i: u32| format!("Jane Roe,{},Bristol Road in London\n", number(i));
+        format!("name,phone,address\n{}", (0..300).map(row).collect::<String>())
+    };
+    let found = message(
+        &rules(&["email", "phone"]),
+        &rows(&|i| (4_155_550_132 + u64::from(i)).to_string()),
+    );
+    assert_eq!(found, rows(&|_| "[REDACTED_PHONE]".to_owned()));
+}
+
 #[test]
 fn columns_of_other_numbers_stay() {
     check(&[
