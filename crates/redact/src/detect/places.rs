@@ -144,7 +144,7 @@ fn before(view: &View<'_>, q: usize) -> usize {
     if letter(q) {
         let letters = view.text[view.lo.max(q.saturating_sub(LETTERS_MAX))..q].iter().rev();
         let count = letters.take_while(|b| b.is_ascii_alphabetic()).count();
-        // The letter of "\\n" is none.
+        // The letter of "\\n" is not a letter of a word.
         let first = view.text[q - count];
         let escape = matches!(first, b'n' | b'r' | b't') && ends_escape(view, q + 1 - count);
         return match count - usize::from(escape) {

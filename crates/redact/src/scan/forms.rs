@@ -21,7 +21,7 @@ const NUMBER_MIN: usize = 8;
 
 const _: () = assert!(FORM_REACH + NAME_MAX < BEHIND);
 
-/// What is known of the pluses of a text.
+/// The pluses of a text, as far as they were judged.
 #[derive(Debug, Default)]
 pub(crate) struct Pluses {
     /// Each one before it was judged.

@@ -15,7 +15,7 @@ pub(crate) fn wide(text: &[u8], lead: u8) -> Option<(char, usize)> {
         *byte = high << 4 | low;
     }
     let c = std::str::from_utf8(&utf8[..len]).ok()?.chars().next()?;
-    // What is not here yet counts as 0.
+    // Bytes that have not come count as 0.
     (c.len_utf8() == len).then_some((c, 3 * len))
 }
 

@@ -106,7 +106,7 @@ fn no_escape_is_cut() {
             r#"{"code":"print(\"To=\\r\\n«jane.roe@example.com»\")"}"#,
         ],
     );
-    // What is a JSON string stays one.
+    // A JSON string stays a JSON string.
     for text in [
         r#""print(\"To=\r\njane.roe@example.com\")""#,
         r#""end\njane.roe@example.com""#,

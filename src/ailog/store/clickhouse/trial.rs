@@ -16,7 +16,7 @@ use crate::ailog::columns::COLUMNS;
 use crate::config::policy::ClickHouseOptions;
 use crate::egress::connector::NoConnection;
 
-/// Bytes of a server's message that are told.
+/// Longest part of a server's message that an error repeats, in bytes.
 const TOLD_MAX: usize = 300;
 /// The tables that gateways insert into.
 const WRITTEN: [&str; 4] = ["ai_rows", "ai_captures", "ai_limits", "policy_audit"];

@@ -257,7 +257,7 @@ fn is_rfc_art(run: &[u8]) -> bool {
 /// Where a quoted local part begins whose closing mark stands before `at`.
 fn quoted(view: &View<'_>, at: usize) -> Option<usize> {
     let close = at - 1;
-    // In what is no JSON for all that, because nothing goes on behind a string.
+    // The mark may be that of a nested text that turned out to be no JSON.
     let mark = view.text[close];
     // The marks of a text that stands in quotation marks itself: `{\"to\":\"\\\"zz
     // qq\\\"@example.com\"}`.

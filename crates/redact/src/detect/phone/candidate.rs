@@ -101,7 +101,7 @@ impl Candidate<'_> {
             // "1.+44 20 7946 0958", "Berlin 10115+49 30 901820"
             return match joint {
                 Some(b'.') => true,
-                Some(b'0'..=b'9') => self.n > 2 && self.groups.marks.odd() & upto(self.n - 1) == 0,
+                Some(b'0'..=b'9') => self.n > 2 && self.marks_are_usual(self.n - 1),
                 _ => false,
             };
         }

@@ -99,7 +99,8 @@ impl Candidate<'_> {
         (self.marks_are_usual(last) && self.called(CALLED_NEAR)).then_some(last)
     }
 
-    fn marks_are_usual(&self, last: usize) -> bool {
+    /// Whether no odd mark parts the groups up to `last`.
+    pub(crate) fn marks_are_usual(&self, last: usize) -> bool {
         self.groups.marks.odd() & upto(last) == 0
     }
 

@@ -91,7 +91,7 @@ impl SchemaOptions {
         execute(&client, &note, FILL_TIMEOUT).await
     }
 
-    /// Gives `ai_daily` the sums of the days of a month that are over. Whether it has them.
+    /// Fills `ai_daily` with the sums of the days of a month that are over; returns whether it has them.
     async fn fill_month(&self, client: &Client, month: u32) -> Result<bool, Error> {
         let (differences, count) = self.differences(month);
         for _ in 0..FILL_TRIES {

@@ -1,4 +1,4 @@
-//! Gives the roll-ups the sums of rows whose costs were changed.
+//! Repairs the roll-ups of rows whose costs were changed.
 //!
 //! Pure. Guarantees: sums that have fewer rows than there are, because their insert is under way,
 //! are left alone. `ai_daily` follows `ai_hourly` by its view. Does not: run a statement.
@@ -6,7 +6,7 @@
 use super::text::{HOURLY_NAMES, listed};
 use crate::ailog::store::measures::MEASURES;
 
-/// Gives a roll-up the sums of its rows.
+/// Sums up the rows of a roll-up anew.
 pub(crate) struct Repair {
     /// Inserts the differences, where both have the same number of rows.
     pub(crate) insert: String,
